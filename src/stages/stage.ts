@@ -1,0 +1,68 @@
+import type { z } from 'zod';
+import type { Dataset } from '../calibration/dataset.ts';
+import type { Engine } from '../execution/session.ts';
+import type { Model } from '../ir/model.ts';
+import type { Emit, Finding } from '../recipe/events.ts';
+
+/** Bytes kept per key inside a running stage, so that a killed run goes on at the last finished block. */
+export interface CheckpointStore {
+  get(key: string): Uint8Array | undefined;
+  put(key: string, bytes: Uint8Array): void;
+}
+
+/** A folder for spilled activations; removed when the stage ends, however it ends. */
+export interface Scratch {
+  readonly directory: string;
+}
+
+/** What a stage may use. It cannot reach recipe files, outputs, the clock or the terminal. */
+export interface StageContext {
+  readonly calibration: Dataset | undefined;
+  readonly engine: Engine;
+  /** Bytes that activations and statistics may take in memory before they spill to `scratch`. */
+  readonly maxMemoryBytes: number;
+  readonly threads: number;
+  readonly seed: number;
+  readonly checkpoints: CheckpointStore;
+  readonly scratch: Scratch;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+}
+
+export interface StageResult {
+  readonly model: Model;
+  readonly findings: readonly Finding[];
+}
+
+/** What a stage would do, found without reading a weight. */
+export interface StagePlan {
+  /** One row per site: name, what happens to it and why, predicted bytes before and after. */
+  readonly sites: readonly SitePlan[];
+  /** Predicted peak memory in bytes beyond the program itself. */
+  readonly memoryBytes: number;
+  readonly findings: readonly Finding[];
+}
+
+export interface SitePlan {
+  readonly site: string;
+  readonly op: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** 'int4 g32 asymmetric gptq', or 'kept' with `reason`. */
+  readonly action: string;
+  readonly reason?: string;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** One compression stage: a function from a model to a model. Options are parsed strictly before anything runs. */
+export interface Stage<Options> {
+  readonly name: string;
+  readonly summary: string;
+  /** Strict zod object; keys are the recipe's, the output is normalised without optionals. */
+  readonly options: z.ZodType<Options>;
+  /** Whether it needs calibration data under these options. */
+  needsCalibration(options: Options): boolean;
+  plan(model: Model, options: Options): StagePlan;
+  run(model: Model, options: Options, context: StageContext): Promise<StageResult>;
+}
