@@ -29,6 +29,8 @@ export interface Where {
   readonly site?: string;
   /** Dotted path of a recipe or configuration key. */
   readonly key?: string;
+  /** Command-line flag that gave the value. */
+  readonly flag?: string;
 }
 
 export interface ErrorFacts {
@@ -73,7 +75,12 @@ export class CompressErrors extends CompressError {
 
 /** A broken promise of our own code: exit code 1. */
 export const internalError = (message: string, where?: Where): CompressError =>
-  new CompressError({ code: 'internal', message, ...(where ? { where } : {}), hint: 'This is a bug in modelpress: please report it.' });
+  new CompressError({
+    code: 'internal',
+    message,
+    ...(where ? { where } : {}),
+    hint: 'This is a bug in modelpress: please report it.',
+  });
 
 /** The exit code that belongs to anything thrown. Errors that are not ours are our bugs. */
 export const exitCodeOf = (error: unknown): ExitCode => {
@@ -84,11 +91,12 @@ export const exitCodeOf = (error: unknown): ExitCode => {
   return exitCodes.user;
 };
 
-/** `file:line:column`, then tensor, node, site, key and byte offset, as far as they are known. */
+/** `file:line:column`, then flag, key, tensor, node, site and byte offset, as far as they are known. */
 export const formatWhere = (where: Where): string => {
   const position = [where.file, where.line, where.column].filter((part) => part !== undefined).join(':');
   const parts = [
     position,
+    where.flag,
     where.key && `key ${where.key}`,
     where.tensor && `tensor ${where.tensor}`,
     where.node && `node ${where.node}`,
@@ -101,7 +109,8 @@ export const formatWhere = (where: Where): string => {
 /** The words of an error for people: place, message, hint; one block per problem, no stack. */
 export const formatError = (error: unknown): string => {
   if (error instanceof CompressErrors && error.errors.length > 0) return error.errors.map(formatError).join('\n');
-  if (!(error instanceof CompressError)) return `internal error: ${error instanceof Error ? error.message : String(error)}`;
+  if (!(error instanceof CompressError))
+    return `internal error: ${error instanceof Error ? error.message : String(error)}`;
   const where = formatWhere(error.where);
   return `${where ? `${where}: ` : ''}${error.message}${error.hint ? `\n  hint: ${error.hint}` : ''}`;
 };

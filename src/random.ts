@@ -9,7 +9,8 @@ export class Random {
   /** @param label names the stream: the same seed with another label gives unrelated numbers. */
   constructor(seed: number, label = '') {
     let hash = seed >>> 0;
-    for (let index = 0; index < label.length; index++) hash = Math.imul(hash ^ label.charCodeAt(index), 0x01000193) >>> 0;
+    for (let index = 0; index < label.length; index++)
+      hash = Math.imul(hash ^ label.charCodeAt(index), 0x01000193) >>> 0;
     const next = (): number => {
       hash = (hash + 0x9e3779b9) >>> 0;
       let z = hash;

@@ -63,7 +63,9 @@ const viewOf = (node: Node): readonly WeightView[] => {
     case 'MatMul':
       return [first(transposedConstant(node.inputs[1]) ? 'rows-first' : 'rows-last', 'MatMul')];
     case 'Gemm':
-      return node.int('transA', 0) === 0 ? [first(node.int('transB', 0) === 1 ? 'rows-first' : 'rows-last', 'Gemm')] : [];
+      return node.int('transA', 0) === 0
+        ? [first(node.int('transB', 0) === 1 ? 'rows-first' : 'rows-last', 'Gemm')]
+        : [];
     case 'Conv':
       return [first('rows-first', 'Conv', node.int('group', 1))];
     case 'ConvTranspose':

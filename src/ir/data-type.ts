@@ -47,7 +47,10 @@ const byOnnxNumber = new Map<number, DataType>(
 export const dataTypeFromOnnx = (number: number): DataType => {
   const found = byOnnxNumber.get(number);
   if (found) return found;
-  throw new CompressError({ code: 'unsupported', message: `tensor element type ${number} is not known to this version` });
+  throw new CompressError({
+    code: 'unsupported',
+    message: `tensor element type ${number} is not known to this version`,
+  });
 };
 
 export const bitsOf = (dtype: DataType): number => dataTypes[dtype].bits;

@@ -46,11 +46,15 @@ export class PackedTensor implements Tensor {
     const groups = Math.ceil(facts.columns / facts.groupSize);
     const rowBytes = Math.ceil((facts.columns * facts.storedBits) / 8);
     if (facts.codes.length !== facts.rows * rowBytes || facts.scales.length !== facts.rows * groups)
-      throw internalError(`packed tensor ${facts.rows}×${facts.columns} (${facts.bits} bits, groups of ${facts.groupSize}) has ${facts.codes.length} code bytes and ${facts.scales.length} scales`);
+      throw internalError(
+        `packed tensor ${facts.rows}×${facts.columns} (${facts.bits} bits, groups of ${facts.groupSize}) has ${facts.codes.length} code bytes and ${facts.scales.length} scales`,
+      );
     if (facts.zeroPoints && facts.zeroPoints.length !== facts.scales.length)
       throw internalError(`packed tensor has ${facts.zeroPoints.length} zero points for ${facts.scales.length} scales`);
     if (elementCount(facts.shape) !== facts.rows * facts.columns)
-      throw internalError(`packed tensor of shape [${facts.shape.join(', ')}] cannot be ${facts.rows}×${facts.columns}`);
+      throw internalError(
+        `packed tensor of shape [${facts.shape.join(', ')}] cannot be ${facts.rows}×${facts.columns}`,
+      );
     this.facts = facts;
     this.dtype = facts.dtype;
     this.shape = facts.shape;

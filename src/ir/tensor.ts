@@ -30,7 +30,9 @@ export class MemoryTensor implements Tensor {
     this.shape = shape;
     this.byteLength = byteLengthOf(dtype, elementCount(shape));
     if (bytes.byteLength !== this.byteLength)
-      throw internalError(`${bytes.byteLength} bytes given for a ${dtype} tensor [${shape.join(', ')}] of ${this.byteLength}`);
+      throw internalError(
+        `${bytes.byteLength} bytes given for a ${dtype} tensor [${shape.join(', ')}] of ${this.byteLength}`,
+      );
     this.#bytes = bytes;
   }
 

@@ -20,18 +20,52 @@ export interface MetricResult {
 }
 
 export type RunEvent =
-  | { readonly type: 'run-started'; readonly recipe: string; readonly version: string; readonly stages: readonly string[]; readonly output: string }
+  | {
+      readonly type: 'run-started';
+      readonly recipe: string;
+      readonly version: string;
+      readonly stages: readonly string[];
+      readonly output: string;
+    }
   | { readonly type: 'stage-started'; readonly index: number; readonly stage: string }
   | { readonly type: 'stage-cached'; readonly index: number; readonly stage: string; readonly key: string }
-  | { readonly type: 'stage-finished'; readonly index: number; readonly stage: string; readonly findings: readonly Finding[] }
+  | {
+      readonly type: 'stage-finished';
+      readonly index: number;
+      readonly stage: string;
+      readonly findings: readonly Finding[];
+    }
   /** Work inside a stage, an evaluation or a write: `done` of `total` `unit`s; `item` is the one just finished. */
-  | { readonly type: 'progress'; readonly task: string; readonly done: number; readonly total: number; readonly unit: string; readonly item?: string }
-  | { readonly type: 'site-finished'; readonly stage: string; readonly site: string; readonly facts: Readonly<Record<string, number | string | boolean>> }
+  | {
+      readonly type: 'progress';
+      readonly task: string;
+      readonly done: number;
+      readonly total: number;
+      readonly unit: string;
+      readonly item?: string;
+    }
+  | {
+      readonly type: 'site-finished';
+      readonly stage: string;
+      readonly site: string;
+      readonly facts: Readonly<Record<string, number | string | boolean>>;
+    }
   | { readonly type: 'metric'; readonly model: 'before' | 'after'; readonly result: MetricResult }
   | { readonly type: 'artifact-written'; readonly format: string; readonly path: string; readonly bytes: number }
-  | { readonly type: 'gate'; readonly gate: string; readonly passed: boolean; readonly found: number; readonly limit: number; readonly where?: { readonly file: string; readonly line: number; readonly column: number } }
+  | {
+      readonly type: 'gate';
+      readonly gate: string;
+      readonly passed: boolean;
+      readonly found: number;
+      readonly limit: number;
+      readonly where?: { readonly file: string; readonly line: number; readonly column: number };
+    }
   | { readonly type: 'message'; readonly severity: Severity; readonly text: string; readonly site?: string }
-  | { readonly type: 'run-finished'; readonly outcome: 'done' | 'gate-failed' | 'interrupted' | 'failed'; readonly error?: string };
+  | {
+      readonly type: 'run-finished';
+      readonly outcome: 'done' | 'gate-failed' | 'interrupted' | 'failed';
+      readonly error?: string;
+    };
 
 /** An event as it is written to events.ndjson. */
 export type TimedEvent = RunEvent & { readonly atMs: number };
