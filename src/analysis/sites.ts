@@ -1,6 +1,7 @@
 import type { Graph, Node, Program, Value } from '../ir/graph.ts';
+import type { MatrixLayout } from '../ir/matrix-layout.ts';
 import { blockKey, type Role, roleKey, roles } from '../ir/model.ts';
-import { isStatic } from '../ir/shape.ts';
+import { elementCount, isStatic } from '../ir/shape.ts';
 import { constantOf, graphsWithin } from '../ir/walk.ts';
 
 /** Operators whose constant input is a weight that can be compressed. */
@@ -25,8 +26,8 @@ export interface Site {
   readonly output: Value;
   readonly rows: number;
   readonly columns: number;
-  /** See PackedFacts.layout. */
-  readonly layout: 'rows-first' | 'rows-last';
+  /** How the matrix lies in the weight's shape. */
+  readonly layout: MatrixLayout;
   /** Convolution groups; rows are split evenly among them, each sees its own channels. 1 otherwise. */
   readonly groups: number;
   readonly role: Role | undefined;
@@ -37,7 +38,7 @@ interface WeightView {
   readonly op: SiteOp;
   readonly weightIndex: number;
   readonly inputIndex: number;
-  readonly layout: 'rows-first' | 'rows-last';
+  readonly layout: MatrixLayout;
   readonly groups: number;
 }
 
@@ -45,6 +46,8 @@ interface WeightView {
 const transposedConstant = (value: Value | undefined): Value | undefined => {
   const transpose = value?.producer;
   if (transpose?.op !== 'Transpose' || transpose.domain !== '') return undefined;
+  const permutation = transpose.ints('perm');
+  if (permutation && permutation.join() !== '1,0') return undefined;
   const source = transpose.inputs[0];
   return source && constantOf(source)?.shape.length === 2 ? source : undefined;
 };
@@ -69,7 +72,7 @@ const viewOf = (node: Node): readonly WeightView[] => {
     case 'Conv':
       return [first('rows-first', 'Conv', node.int('group', 1))];
     case 'ConvTranspose':
-      return node.int('group', 1) === 1 ? [first('rows-first', 'ConvTranspose')] : [];
+      return node.int('group', 1) === 1 ? [first('rows-second', 'ConvTranspose')] : [];
     case 'Gather':
       return node.int('axis', 0) === 0
         ? [{ op: 'Gather', weightIndex: 0, inputIndex: 1, layout: 'rows-first', groups: 1 }]
@@ -91,8 +94,9 @@ const matrixSize = (view: WeightView, shape: readonly number[]): [number, number
       if (shape.length !== 2) return undefined;
       return view.layout === 'rows-last' ? [b, a] : [a, b];
     case 'Conv':
+      return shape.length >= 3 ? [a, elementCount(shape.slice(1))] : undefined;
     case 'ConvTranspose':
-      return shape.length >= 3 ? [a, shape.slice(1).reduce((product, dim) => product * dim, 1)] : undefined;
+      return shape.length >= 3 ? [b, a * elementCount(shape.slice(2))] : undefined;
     case 'Gather':
       return shape.length === 2 ? [a, b] : undefined;
     case 'LSTM':

@@ -1,6 +1,7 @@
 import { internalError } from '../errors.ts';
-import { dequantize, floatToBytes, transposeF32, unpackRows } from '../kernels/index.ts';
+import { dequantize, floatToBytes, unpackRows } from '../kernels/index.ts';
 import { byteLengthOf, type DataType } from './data-type.ts';
+import { arrayOfMatrix, type MatrixLayout } from './matrix-layout.ts';
 import { elementCount } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -12,11 +13,8 @@ export interface PackedFacts {
   /** Element type and shape of the weight that the integers stand for, as the graph sees it. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly shape: readonly number[];
-  /**
-   * How the matrix lies in `shape`. 'rows-first': shape is [rows, ...columns] (Gemm with transB, Conv, Gather).
-   * 'rows-last': shape is [...batch, columns, rows] with no batch (MatMul, Gemm).
-   */
-  readonly layout: 'rows-first' | 'rows-last';
+  /** How the matrix lies in `shape`. */
+  readonly layout: MatrixLayout;
   readonly rows: number;
   readonly columns: number;
   /** Bits that a code may use (2..8) and bits it is stored in (2, 4 or 8; 3-bit codes are stored in 4). */
@@ -79,8 +77,7 @@ export class PackedTensor implements Tensor {
 
   /** The dequantized array in the graph's shape and element type. */
   bytes(): Uint8Array {
-    const { rows, columns, layout, dtype } = this.facts;
-    const matrix = this.matrix();
-    return floatToBytes(layout === 'rows-first' ? matrix : transposeF32(matrix, rows, columns), dtype);
+    const { layout, dtype, shape } = this.facts;
+    return floatToBytes(arrayOfMatrix(this.matrix(), shape, layout), dtype);
   }
 }
