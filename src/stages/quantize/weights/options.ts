@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import type { WeightScheme } from './scheme.ts';
+
+/** Where a problem of an option is reported: zod's refinement context. */
+type Issues = z.core.$RefinementCtx;
+
+/**
+ * The one value among a key and its aliases.
+ * Naming two of them in one place is an issue, even when they agree: nobody can tell which one was meant.
+ */
+export const oneOf = <T extends object, K extends keyof T & string>(
+  input: T,
+  keys: readonly K[],
+  issues: Issues,
+  path: readonly (string | number)[] = [],
+): Exclude<T[K], undefined> | undefined => {
+  const given = keys.filter((key) => input[key] !== undefined);
+  const [first, second] = given;
+  if (first !== undefined && second !== undefined)
+    issues.addIssue({
+      code: 'custom',
+      message: `"${second}" is an alias of "${first}": keep one of them`,
+      path: [...path, second],
+    });
+  return first === undefined ? undefined : (input[first] as Exclude<T[K], undefined>);
+};
+
+const groupSize = z.union([z.int().min(16), z.literal(-1), z.literal('row')]);
+const symmetry = z.union([z.boolean(), z.literal('narrow')]);
+
+/** `weights` of a recipe, as it is written. */
+export const weightsInput = z
+  .strictObject({
+    bits: z
+      .literal([2, 3, 4, 8])
+      .optional()
+      .describe('Bits of a weight (default 4). 3-bit values are stored in 4 bits.'),
+    group_size: groupSize
+      .optional()
+      .describe(
+        'Inputs that share a scale (default 32, the size that every runtime takes): at least 16, or -1 or "row" for one scale per output. MatMulNBits needs a power of two or whole rows; other sizes are written as DequantizeLinear.',
+      ),
+    block_size: groupSize.optional().describe('Alias of group_size (the word of ONNX).'),
+    sym: symmetry
+      .optional()
+      .describe(
+        'false (default): a zero point per group. true: no zero points, the scale absmax/-2^(bits-1) uses the whole code range. "narrow": codes of ±(2^(bits-1)-1) with a positive scale.',
+      ),
+    symmetric: symmetry.optional().describe('Alias of sym.'),
+    clip: z
+      .enum(['none', 'mse', 'hessian'])
+      .optional()
+      .describe(
+        'Search of a narrower range per group: none (default), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs; needs calibration data).',
+      ),
+  })
+  .describe('How weights are rounded.');
+
+export type WeightsInput = z.infer<typeof weightsInput>;
+
+const gridOf = (symmetric: WeightsInput['sym']): WeightScheme['grid'] | undefined => {
+  if (symmetric === undefined) return undefined;
+  if (symmetric === 'narrow') return 'symmetric-narrow';
+  return symmetric ? 'symmetric' : 'asymmetric';
+};
+
+/** The decided part of a scheme: keys that the recipe does not name are absent. */
+export const normaliseWeights = (
+  input: WeightsInput,
+  issues: Issues,
+  path: readonly (string | number)[],
+): Partial<WeightScheme> => {
+  const size = oneOf(input, ['group_size', 'block_size'], issues, path);
+  const grid = gridOf(oneOf(input, ['sym', 'symmetric'], issues, path));
+  return {
+    ...(input.bits === undefined ? {} : { bits: input.bits }),
+    ...(size === undefined ? {} : { groupSize: size === -1 ? ('row' as const) : size }),
+    ...(grid === undefined ? {} : { grid }),
+    ...(input.clip === undefined ? {} : { clip: input.clip }),
+  };
+};
+
+/** What a recipe that says nothing gets. */
+export const defaultScheme: WeightScheme = { bits: 4, groupSize: 32, grid: 'asymmetric', clip: 'none' };
