@@ -50,7 +50,9 @@ export type RunEvent =
       readonly site: string;
       readonly facts: Readonly<Record<string, number | string | boolean>>;
     }
-  | { readonly type: 'metric'; readonly model: 'before' | 'after'; readonly result: MetricResult }
+  | { readonly type: 'metric'; readonly model: 'before'; readonly result: MetricResult }
+  /** Measured on the written artifact of this format. */
+  | { readonly type: 'metric'; readonly model: 'after'; readonly format: string; readonly result: MetricResult }
   | { readonly type: 'artifact-written'; readonly format: string; readonly path: string; readonly bytes: number }
   | {
       readonly type: 'gate';

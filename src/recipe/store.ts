@@ -1,0 +1,92 @@
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CompressError } from '../errors.ts';
+
+/** Writes a file so that it is either the old one or wholly the new one, whenever the process is killed. */
+export const writeWhole = (path: string, bytes: Uint8Array | string): void => {
+  const partial = `${path}.${process.pid}.partial`;
+  orExplain(path, () => {
+    mkdirSync(dirname(path), { recursive: true });
+    const file = openSync(partial, 'w');
+    try {
+      const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
+      for (let done = 0; done < data.byteLength; ) done += writeSync(file, data, done);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(partial, path);
+  });
+};
+
+/** Runs a file operation; what the system refuses becomes a resource error that names the path. */
+export const orExplain = <Result>(path: string, operation: () => Result): Result => {
+  try {
+    return operation();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new CompressError({
+      code: 'resource',
+      message: systemWords[cause.code] ?? `cannot be written (${cause.code})`,
+      where: { file: path },
+      hint: 'Choose another folder, or make room or rights there. Nothing that existed before was changed.',
+      cause,
+    });
+  }
+};
+
+const systemWords: Readonly<Record<string, string>> = {
+  EACCES: 'no right to write here',
+  EPERM: 'no right to write here',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  ENOTDIR: 'a part of this path is a file, not a folder',
+  EEXIST: 'there is something in the way',
+};
+
+const isSystemError = (error: unknown): error is Error & { readonly code: string } =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' && 'syscall' in error;
+
+/** Regular files below a folder, with sizes, in the order of their names; empty when the folder does not exist. */
+export const filesBelow = (
+  directory: string,
+): { readonly path: string; readonly bytes: number; readonly usedMs: number }[] => {
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return [];
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .flatMap((name) => {
+      const path = join(directory, name);
+      const facts = statSync(path, { throwIfNoEntry: false });
+      return facts?.isFile() ? [{ path, bytes: facts.size, usedMs: facts.mtimeMs }] : [];
+    });
+};
+
+/** True while a process with this number runs on this machine. */
+export const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return isSystemError(error) && error.code === 'EPERM';
+  }
+};
+
+/** Removes what a killed process left in a folder whose entries are named `<pid>-…`. */
+export const removeAbandoned = (directory: string): void => {
+  for (const name of readdirSync(directory)) {
+    const pid = Number.parseInt(name, 10);
+    if (!(pid > 0) || (pid !== process.pid && isAlive(pid))) continue;
+    if (pid !== process.pid) rmSync(join(directory, name), { recursive: true, force: true });
+  }
+};

@@ -1,0 +1,84 @@
+import type { MetricResult, RunEvent } from '../recipe/events.ts';
+import { formatBytes } from '../recipe/quantity.ts';
+import { formatChange, formatNumber, formatResult } from './numbers.ts';
+import { printable, type Style } from './style.ts';
+import { formatTable } from './table.ts';
+
+type GateEvent = Extract<RunEvent, { type: 'gate' }>;
+type ArtifactEvent = Extract<RunEvent, { type: 'artifact-written' }>;
+
+/** What a run's events say about its result. */
+export interface RunFacts {
+  readonly before: readonly MetricResult[];
+  readonly after: readonly { readonly format: string; readonly result: MetricResult }[];
+  readonly gates: readonly GateEvent[];
+  readonly artifacts: readonly ArtifactEvent[];
+}
+
+const changeWords = (before: MetricResult | undefined, after: MetricResult, style: Style): string => {
+  if (!before) return '';
+  const words = formatChange(before, after);
+  if (after.better === undefined || after.value === before.value) return words;
+  const improved = after.better === 'lower' ? after.value < before.value : after.value > before.value;
+  return improved ? style.good(words) : words;
+};
+
+/** The before/after table: one row for each metric, dataset and written format. */
+export const formatMetricTable = (facts: Pick<RunFacts, 'before' | 'after'>, style: Style): string => {
+  const rows = facts.after.map(({ format, result }) => {
+    const before = facts.before.find((other) => other.metric === result.metric && other.dataset === result.dataset);
+    return [
+      printable(result.metric),
+      printable(result.dataset),
+      format,
+      before ? formatResult(before) : '',
+      style.bold(formatResult(result)),
+      changeWords(before, result, style),
+    ];
+  });
+  const alone = facts.before
+    .filter(
+      (before) =>
+        !facts.after.some(({ result }) => result.metric === before.metric && result.dataset === before.dataset),
+    )
+    .map((result) => [printable(result.metric), printable(result.dataset), '', formatResult(result), '', '']);
+  const columns = [
+    { title: 'metric' },
+    { title: 'data' },
+    { title: 'format' },
+    { title: 'before', align: 'right' },
+    { title: 'after', align: 'right' },
+    { title: 'change', align: 'right' },
+  ] as const;
+  return formatTable(columns, [...rows, ...alone], style);
+};
+
+/** One line for each gate: whether it holds, what was found, the limit, and where the recipe states it. */
+export const formatGates = (gates: readonly GateEvent[], style: Style): string =>
+  gates
+    .map((gate) => {
+      const place = gate.where
+        ? style.dim(` ${printable(gate.where.file)}:${gate.where.line}:${gate.where.column}`)
+        : '';
+      const number = (value: number): string =>
+        gate.gate.startsWith('size ') ? formatBytes(value) : formatNumber(value);
+      const verdict = gate.passed ? style.good('passed') : style.bad('FAILED');
+      return `gate ${printable(gate.gate)}: ${verdict}, found ${number(gate.found)}, limit ${number(gate.limit)}${place}`;
+    })
+    .join('\n');
+
+/** The whole summary at the end of a run. */
+export const formatSummary = (facts: RunFacts, style: Style): string => {
+  const parts = [
+    facts.before.length + facts.after.length > 0 && formatMetricTable(facts, style),
+    facts.gates.length > 0 && formatGates(facts.gates, style),
+    facts.artifacts.length > 0 &&
+      facts.artifacts
+        .map(
+          (artifact) =>
+            `written ${printable(artifact.path)} ${style.dim(`(${artifact.format}, ${formatBytes(artifact.bytes)})`)}`,
+        )
+        .join('\n'),
+  ];
+  return parts.filter((part) => part !== false).join('\n\n');
+};
