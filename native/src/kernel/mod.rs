@@ -1,0 +1,12 @@
+//! Pure functions over slices. All matrices are row-major; results do not depend on the number of threads.
+
+pub mod control;
+pub mod dispatch;
+pub mod fault;
+pub mod float;
+pub mod hash;
+pub mod header;
+pub mod pack;
+pub mod round;
+#[cfg(test)]
+pub mod testing;

@@ -1,0 +1,143 @@
+//! The clip search: a range smaller than that of the weights often rounds them with less error.
+
+use super::grid::{GridSpec, Range, Step, step_for};
+use super::power::{Norm, power};
+
+/// A search over the shrink factors 1 - i / grid for 0 ≤ i < max_shrink · grid (GPTQ, Frantar et al. 2022, reference
+/// implementation). The unclipped range is always among them.
+#[derive(Clone, Copy, Debug)]
+pub struct Clip<'a> {
+    /// Steps that a factor of 1 is divided into, at least 1.
+    pub grid: u32,
+    /// Largest part that may be cut off, 0..=1.
+    pub max_shrink: f64,
+    pub norm: Norm,
+    /// Importance of each column, non-negative; all equal when absent.
+    pub weights: Option<&'a [f32]>,
+}
+
+impl Clip<'_> {
+    /// Number of factors tried.
+    pub fn candidates(&self) -> u32 {
+        ((self.max_shrink * f64::from(self.grid)).ceil() as u32).max(1)
+    }
+}
+
+/// The factor with the least Σ importance · |weight - rounded|^norm; the largest of equal ones.
+#[inline(always)]
+pub fn best_shrink(spec: &GridSpec, clip: &Clip, first_column: usize, group: &[f32], range: Range) -> f64 {
+    if range.least == 0.0 && range.greatest == 0.0 {
+        return 1.0;
+    }
+    let importance = clip.weights.map(|weights| &weights[first_column..first_column + group.len()]);
+    let mut best = (1.0, f64::INFINITY);
+    for candidate in 0..clip.candidates() {
+        let shrink = 1.0 - f64::from(candidate) / f64::from(clip.grid);
+        let step = step_for(spec, range, shrink);
+        let cost = match clip.norm {
+            Norm::Absolute => cost_of(group, importance, &step, |error| error),
+            Norm::Square => cost_of(group, importance, &step, |error| error * error),
+            Norm::Power(exponent) => cost_of(group, importance, &step, |error| power(error, exponent)),
+        };
+        if cost < best.1 {
+            best = (shrink, cost);
+        }
+    }
+    best.0
+}
+
+/// Elements whose costs are added in single precision before they go into the double-precision total.
+const BLOCK: usize = 256;
+const LANES: usize = 8;
+
+/// Σ importance · norm(|weight - rounded|). Eight running sums, added in a fixed order.
+#[inline(always)]
+fn cost_of(group: &[f32], importance: Option<&[f32]>, step: &Step, norm: impl Fn(f32) -> f32 + Copy) -> f64 {
+    let error = |weight: f32| norm((weight - step.value(step.code(weight))).abs());
+    let mut total = 0.0;
+    for (block, weights) in group.chunks(BLOCK).enumerate() {
+        let mut sums = [0f32; LANES];
+        match importance.map(|importance| &importance[block * BLOCK..][..weights.len()]) {
+            None => {
+                let (lines, rest) = weights.as_chunks::<LANES>();
+                for line in lines {
+                    for lane in 0..LANES {
+                        sums[lane] += error(line[lane]);
+                    }
+                }
+                for (lane, &weight) in rest.iter().enumerate() {
+                    sums[lane] += error(weight);
+                }
+            }
+            Some(importance) => {
+                let (lines, rest) = weights.as_chunks::<LANES>();
+                let (scales, rest_scales) = importance.as_chunks::<LANES>();
+                for (line, scale) in lines.iter().zip(scales) {
+                    for lane in 0..LANES {
+                        sums[lane] += scale[lane] * error(line[lane]);
+                    }
+                }
+                for (lane, (&weight, &scale)) in rest.iter().zip(rest_scales).enumerate() {
+                    sums[lane] += scale * error(weight);
+                }
+            }
+        }
+        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grid::{ScaleType, Scheme, range_of};
+    use super::*;
+    use crate::kernel::testing::Random;
+
+    /// The plain twin: every candidate in double precision with the library's power.
+    fn plain_costs(spec: &GridSpec, clip: &Clip, group: &[f32], exponent: f64) -> Vec<(f64, f64)> {
+        let range = range_of(group);
+        (0..clip.candidates())
+            .map(|candidate| {
+                let shrink = 1.0 - f64::from(candidate) / f64::from(clip.grid);
+                let step = step_for(spec, range, shrink);
+                let cost = group
+                    .iter()
+                    .enumerate()
+                    .map(|(column, &weight)| {
+                        let error = f64::from(weight) - f64::from(step.value(step.code(weight)));
+                        let importance = clip.weights.map_or(1.0, |weights| f64::from(weights[column]));
+                        importance * error.abs().powf(exponent)
+                    })
+                    .sum();
+                (shrink, cost)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_search_finds_a_least_cost_of_the_plain_twin() {
+        let mut random = Random::new(11);
+        for round in 0..60 {
+            let group = random.normals(5 + 37 * (round % 9));
+            let importance: Vec<f32> = group.iter().map(|_| random.unit() as f32).collect();
+            for scheme in [Scheme::Asymmetric, Scheme::Symmetric, Scheme::SymmetricNarrow] {
+                let exponent = [1.0, 2.0, 2.4][round % 3];
+                let weights = (round % 2 == 0).then_some(importance.as_slice());
+                let clip = Clip { grid: 50, max_shrink: 0.8, norm: Norm::from(exponent), weights };
+                let spec = GridSpec {
+                    bits: 2 + (round % 3) as u32,
+                    group_size: group.len(),
+                    scheme,
+                    scale_type: ScaleType::Float32,
+                    clip: None,
+                };
+                let found = best_shrink(&spec, &clip, 0, &group, range_of(&group));
+                let costs = plain_costs(&spec, &clip, &group, exponent);
+                let least = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+                let chosen = costs.iter().find(|(shrink, _)| *shrink == found).unwrap().1;
+                assert!(chosen <= least * (1.0 + 1e-4), "{scheme:?} {exponent}: {chosen} against {least}");
+                assert!(chosen <= costs[0].1 * (1.0 + 1e-4));
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+export { setThreads, threadCount } from './addon.ts';
+export {
+  bytesToFloat,
+  countNonFinite,
+  type FloatType,
+  firstNonFinite,
+  floatToBytes,
+  isDecodableFloat,
+  narrowFloats,
+} from './float.ts';
+export type { ClipSearch, GridOptions, GridScheme, Grids, RoundedWeight, WeightMatrix } from './grid.ts';
+export {
+  Hasher,
+  hashBytes,
+  hashFile,
+  readSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+} from './hash.ts';
+export type { JobOptions } from './job.ts';
+export {
+  packBlocks,
+  packFlat,
+  packRows,
+  type StoredBits,
+  transposeF32,
+  transposeU8,
+  unpackBlocks,
+  unpackFlat,
+  unpackRows,
+} from './pack.ts';
+export { chooseGrid, dequantize, quantizeOnGrid, quantizeRtn } from './round.ts';
