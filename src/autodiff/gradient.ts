@@ -1,0 +1,174 @@
+import { CompressError, CompressErrors, internalError } from '../errors.ts';
+import { OperatorBuilder } from '../ir/build.ts';
+import type { Graph, Node, Value } from '../ir/graph.ts';
+import { shapeOf } from './broadcast.ts';
+import type { Rule, RuleContext } from './rule.ts';
+import { isConstantOperator, ruleOf } from './rules/table.ts';
+
+export interface GradientRequest {
+  /** The graph that computes the loss; gradient nodes are appended to it. Types must have been inferred. */
+  readonly graph: Graph;
+  /** Scalar (rank 0 or one element) to differentiate. With `seed`, any tensor: the gradient of Σ seed·loss. */
+  readonly loss: Value;
+  readonly seed?: Value;
+  /** Values to differentiate for: inputs, initializers or intermediate values of the graph. */
+  readonly of: readonly Value[];
+  /** Names of the new nodes start with this. Default 'gradient'. */
+  readonly prefix?: string;
+}
+
+export interface Gradients {
+  /** ∂loss/∂value, of the value's shape; absent for values that do not reach the loss. */
+  readonly byValue: ReadonlyMap<Value, Value>;
+  /** Requested values that do not reach the loss through differentiable operators. */
+  readonly unreached: readonly Value[];
+}
+
+/**
+ * Appends to a graph the nodes that compute the gradient of a scalar: reverse-mode differentiation, one rule per operator
+ * (rules/table.ts), in standard ONNX operators. Only nodes between the requested values and the loss are differentiated.
+ * The result can be differentiated again (Hessian-vector products).
+ * @throws CompressErrors listing every operator on the way that has no rule, before anything is added.
+ * @throws 'mismatch' when the loss is not a scalar and no seed is given.
+ */
+export const appendGradients = (request: GradientRequest): Gradients => {
+  const { graph, loss, of } = request;
+  if (!request.seed) checkScalar(loss);
+  const path = nodesBetween(graph, of, loss);
+  checkRules(path);
+  const build = new OperatorBuilder(graph, request.prefix ?? 'gradient');
+  const parts = new Map<Value, Value[]>();
+  const contribute = (value: Value, gradient: Value): void => {
+    build.typed(gradient, value.type);
+    const list = parts.get(value);
+    if (list) list.push(gradient);
+    else parts.set(value, [gradient]);
+  };
+  const total = (value: Value): Value | undefined => {
+    const list = parts.get(value);
+    if (!list || list.length === 0) return undefined;
+    if (list.length > 1) {
+      const sum = build.typed(build.call(list.length === 2 ? 'Add' : 'Sum', list), value.type);
+      list.splice(0, list.length, sum);
+    }
+    return list[0];
+  };
+  contribute(loss, request.seed ?? build.call('Expand', [build.scalarLike(1, loss), build.call('Shape', [loss])]));
+  const active = activeValues(path, of);
+  for (const node of [...path].reverse()) {
+    const gradients = node.outputs.map((output) => (output ? total(output) : undefined));
+    if (gradients.every((gradient) => gradient === undefined)) continue;
+    const rule = ruleOf(node)!;
+    const results = applyRule(rule, node, gradients, build, active);
+    results.forEach((gradient, index) => {
+      const input = node.inputs[index];
+      if (gradient && input && active.has(input)) contribute(input, gradient);
+    });
+  }
+  const byValue = new Map<Value, Value>();
+  for (const value of of) {
+    const gradient = total(value);
+    if (gradient) byValue.set(value, gradient);
+  }
+  return { byValue, unreached: of.filter((value) => !byValue.has(value)) };
+};
+
+const checkScalar = (loss: Value): void => {
+  const shape = shapeOf(loss);
+  if (shape?.every((dim) => dim === 1)) return;
+  throw new CompressError({
+    code: 'mismatch',
+    message: `a loss must be one number, but ${loss.name} has shape ${shape ? `[${shape.join(', ')}]` : 'unknown'}`,
+    where: { tensor: loss.name },
+    hint: 'Reduce it with ReduceMean or ReduceSum over all axes.',
+  });
+};
+
+const applyRule = (
+  rule: Rule,
+  node: Node,
+  gradients: readonly (Value | undefined)[],
+  build: OperatorBuilder,
+  active: ReadonlySet<Value>,
+): readonly (Value | undefined)[] => {
+  const needed = (values: readonly (Value | undefined)[], index: number, what: string): Value => {
+    const value = values[index];
+    if (!value) throw internalError(`the gradient rule of ${node.op} needs ${what} ${index}`, { node: node.name });
+    return value;
+  };
+  const context: RuleContext = {
+    node,
+    build,
+    gradients,
+    wants: (index) => {
+      const input = node.inputs[index];
+      return input !== undefined && active.has(input);
+    },
+    input: (index) => needed(node.inputs, index, 'input'),
+    output: (index) => needed(node.outputs, index, 'output'),
+    get gradient() {
+      return needed(gradients, 0, 'the gradient of output');
+    },
+  };
+  return rule(context);
+};
+
+/** Nodes of the graph on a differentiable way from one of `sources` to `loss`, in execution order. */
+const nodesBetween = (graph: Graph, sources: readonly Value[], loss: Value): Node[] => {
+  const forward = new Set<Value>(sources);
+  const reachable: Node[] = [];
+  for (const node of graph.nodes) {
+    if (isConstantOperator(node)) continue;
+    if (!node.inputs.some((input) => input && forward.has(input)) && !capturesAny(node, forward)) continue;
+    reachable.push(node);
+    for (const output of node.outputs) if (output) forward.add(output);
+  }
+  const backward = new Set<Value>([loss]);
+  const path: Node[] = [];
+  for (const node of reachable.reverse()) {
+    if (!node.outputs.some((output) => output && backward.has(output))) continue;
+    path.push(node);
+    for (const input of node.inputs) if (input) backward.add(input);
+  }
+  return path.reverse();
+};
+
+/** Whether a body inside a control-flow node reads one of these values. */
+const capturesAny = (node: Node, values: ReadonlySet<Value>): boolean =>
+  node
+    .subgraphs()
+    .some((body) =>
+      body.nodes.some(
+        (inner) => inner.inputs.some((input) => input && values.has(input)) || capturesAny(inner, values),
+      ),
+    );
+
+/** Values on the path whose gradients are needed: the sources and everything computed from them. */
+const activeValues = (path: readonly Node[], sources: readonly Value[]): Set<Value> => {
+  const active = new Set<Value>(sources);
+  for (const node of path) for (const output of node.outputs) if (output) active.add(output);
+  return active;
+};
+
+const checkRules = (path: readonly Node[]): void => {
+  const missing = new Map<string, Node>();
+  for (const node of path) {
+    const name = node.domain ? `${node.domain}.${node.op}` : node.op;
+    if (!ruleOf(node) && !missing.has(name)) missing.set(name, node);
+  }
+  if (missing.size === 0) return;
+  throw new CompressErrors(
+    [...missing].map(
+      ([name, node]) =>
+        new CompressError({
+          code: 'unsupported',
+          message: `operator ${name} has no gradient rule`,
+          where: { node: node.name || node.outputs[0]?.name || '' },
+          hint:
+            node.subgraphs().length > 0
+              ? 'Control flow cannot be differentiated: fix the input that decides it to a constant, so that the branch can be inlined.'
+              : 'Differentiate a part of the graph that does not contain it, or keep the values before it constant.',
+        }),
+    ),
+  );
+};

@@ -1,0 +1,128 @@
+import { CompressError, internalError } from '../../errors.ts';
+import type { OperatorBuilder } from '../../ir/build.ts';
+import { intAttribute, textAttribute, type Value } from '../../ir/graph.ts';
+import { rankOf, sumToShapeOf } from '../broadcast.ts';
+import type { Rule } from '../rule.ts';
+
+const rankNeeded = (value: Value, node: string): number => {
+  const rank = rankOf(value);
+  if (rank === undefined) throw internalError(`the rank of ${value.name} must be known to differentiate`, { node });
+  return rank;
+};
+
+/** Swaps the last two axes. */
+const swapLast = (build: OperatorBuilder, value: Value, rank: number): Value => {
+  const permutation = Array.from({ length: rank }, (_, axis) => axis);
+  [permutation[rank - 2], permutation[rank - 1]] = [rank - 1, rank - 2];
+  return build.transpose(value, permutation);
+};
+
+/** All axes but the last one as rows: (rows, last). */
+const asRows = (build: OperatorBuilder, value: Value): Value => {
+  const last = build.call('Shape', [value], { start: intAttribute(-1) });
+  return build.reshape(value, build.call('Concat', [build.integers([-1]), last], { axis: intAttribute(0) }));
+};
+
+/**
+ * Y = A B with numpy's rules for ranks: ∂A = ∂Y Bᵀ, ∂B = Aᵀ ∂Y, summed over broadcast batch axes.
+ * A matrix B under a batch of A takes one product over all rows instead of a batch of products.
+ */
+export const matmulRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
+  const [a, b] = [input(0), input(1)];
+  const [rankA, rankB] = [rankNeeded(a, node.name), rankNeeded(b, node.name)];
+  if (rankA === 1 || rankB === 1) return vectorRule(context, rankA, rankB);
+  const forA = (): Value => {
+    const product = build.call('MatMul', [gradient, swapLast(build, b, rankB)]);
+    return rankB === 2 ? product : sumBatch(build, product, a, rankA, Math.max(rankA, rankB));
+  };
+  const forB = (): Value => {
+    if (rankB === 2 && rankA > 2)
+      return build.call('MatMul', [build.transpose(asRows(build, a), [1, 0]), asRows(build, gradient)]);
+    const product = build.call('MatMul', [swapLast(build, a, rankA), gradient]);
+    return rankA === 2 && rankB === 2 ? product : sumBatch(build, product, b, rankB, Math.max(rankA, rankB));
+  };
+  return [context.wants(0) ? forA() : undefined, context.wants(1) ? forB() : undefined];
+};
+
+/** Sums a (batch…, m, n) gradient down to a factor whose batch axes were broadcast. */
+const sumBatch = (build: OperatorBuilder, product: Value, factor: Value, rank: number, wideRank: number): Value => {
+  const type = factor.type?.kind === 'tensor' ? factor.type : undefined;
+  const missing = wideRank - rank;
+  const hasOnes = type?.shape?.slice(0, -2).some((dim) => typeof dim !== 'number' || dim === 1) ?? true;
+  if (missing === 0 && !hasOnes) return product;
+  return sumToShapeOf(build, product, product, factor);
+};
+
+/** One factor is a vector: both are made matrices, and the result is reshaped back. */
+const vectorRule = (context: Parameters<Rule>[0], rankA: number, rankB: number): readonly (Value | undefined)[] => {
+  const { build, gradient, input } = context;
+  const [a, b] = [input(0), input(1)];
+  const matrixA = rankA === 1 ? build.call('Unsqueeze', [a, build.integers([0])]) : a;
+  const matrixB = rankB === 1 ? build.call('Unsqueeze', [b, build.integers([1])]) : b;
+  const axes = [...(rankA === 1 ? [-2] : []), ...(rankB === 1 ? [-1] : [])];
+  const matrixGradient = build.call('Unsqueeze', [gradient, build.integers(axes)]);
+  const forA = (): Value => {
+    const product = build.call('MatMul', [matrixGradient, swapLast(build, matrixB, Math.max(rankB, 2))]);
+    return build.reshapeLike(sumToShapeOf(build, product, product, matrixA), a);
+  };
+  const forB = (): Value => {
+    const product = build.call('MatMul', [swapLast(build, matrixA, Math.max(rankA, 2)), matrixGradient]);
+    return build.reshapeLike(sumToShapeOf(build, product, product, matrixB), b);
+  };
+  return [context.wants(0) ? forA() : undefined, context.wants(1) ? forB() : undefined];
+};
+
+/** Y = α op(A) op(B) + β C. */
+export const gemmRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
+  const [transA, transB] = [node.int('transA', 0) === 1, node.int('transB', 0) === 1];
+  const [alpha, beta] = [node.float('alpha', 1), node.float('beta', 1)];
+  const flip = (value: Value): Value => build.transpose(value, [1, 0]);
+  const scaled = alpha === 1 ? gradient : build.scale(gradient, alpha);
+  const forA = (): Value => {
+    const b = transB ? input(1) : flip(input(1));
+    return transA ? build.call('MatMul', [flip(b), flip(scaled)]) : build.call('MatMul', [scaled, b]);
+  };
+  const forB = (): Value => {
+    const a = transA ? input(0) : flip(input(0));
+    return transB ? build.call('MatMul', [flip(scaled), flip(a)]) : build.call('MatMul', [a, scaled]);
+  };
+  const forC = (): Value =>
+    sumToShapeOf(build, beta === 1 ? gradient : build.scale(gradient, beta), context.output(0), input(2));
+  return [
+    context.wants(0) ? forA() : undefined,
+    context.wants(1) ? forB() : undefined,
+    context.wants(2) ? forC() : undefined,
+  ];
+};
+
+/** Einsum of one or two operands without ellipsis or repeated subscripts: the gradient is an Einsum of the other terms. */
+export const einsumRule: Rule = (context) => {
+  const { node, build, gradient } = context;
+  const equation = (node.text('equation') ?? '').replaceAll(' ', '');
+  const [left = '', right] = equation.split('->');
+  const terms = left.split(',');
+  const repeated = terms.some((term) => new Set(term).size !== term.length);
+  if (right === undefined || equation.includes('.') || repeated)
+    throw new CompressError({
+      code: 'unsupported',
+      message: `the gradient of Einsum '${equation}' is not supported: it has an ellipsis, a repeated subscript in one term or no explicit output`,
+      where: { node: node.name },
+      hint: 'Write it with an explicit output and one letter an axis.',
+    });
+  return terms.map((term, index) => {
+    if (!context.wants(index)) return undefined;
+    const others = terms.filter((_, other) => other !== index);
+    const known = new Set([...right, ...others.join('')]);
+    const kept = [...term].filter((letter) => known.has(letter)).join('');
+    const inputs = [gradient, ...node.inputs.filter((_, other) => other !== index)];
+    const product = build.call('Einsum', inputs, {
+      equation: textAttribute(`${[right, ...others].join(',')}->${kept}`),
+    });
+    const lost = [...term].flatMap((letter, axis) => (known.has(letter) ? [] : [axis]));
+    if (lost.length === 0) return product;
+    const widened = build.call('Unsqueeze', [product, build.integers(lost)]);
+    return build.call('Expand', [widened, build.call('Shape', [context.input(index)])]);
+  });
+};

@@ -1,0 +1,197 @@
+import { internalError } from '../../errors.ts';
+import type { OperatorBuilder } from '../../ir/build.ts';
+import { intAttribute, type Value } from '../../ir/graph.ts';
+import { rankOf, sumToShapeOf } from '../broadcast.ts';
+import type { Rule, RuleContext } from '../rule.ts';
+
+const rankOfInput = ({ node, input }: RuleContext): number => {
+  const rank = rankOf(input(0));
+  if (rank === undefined) throw internalError(`the rank of ${input(0).name} must be known`, { node: node.name });
+  return rank;
+};
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+
+const mean = (build: OperatorBuilder, x: Value, axes: readonly number[]): Value =>
+  build.call('ReduceMean', [x, build.integers(axes)], { keepdims: intAttribute(1) });
+
+/** 1/√(variance + ε). */
+const inverseRoot = (build: OperatorBuilder, variance: Value, epsilon: number): Value =>
+  build.call('Reciprocal', [build.call('Sqrt', [build.add(variance, build.scalarLike(epsilon, variance))])]);
+
+/** Centred and divided by the standard deviation over `axes`; also 1/σ. */
+const standardise = (
+  build: OperatorBuilder,
+  x: Value,
+  axes: readonly number[],
+  epsilon: number,
+): [normal: Value, inverse: Value] => {
+  const centred = build.subtract(x, mean(build, x, axes));
+  const inverse = inverseRoot(build, mean(build, build.multiply(centred, centred), axes), epsilon);
+  return [build.multiply(centred, inverse), inverse];
+};
+
+/** Adjoint of standardising: (1/σ)(h - mean h - n·mean(h∘n)). */
+const unstandardise = (
+  build: OperatorBuilder,
+  h: Value,
+  normal: Value,
+  inverse: Value,
+  axes: readonly number[],
+): Value => {
+  const along = build.multiply(normal, mean(build, build.multiply(h, normal), axes));
+  return build.multiply(inverse, build.subtract(build.subtract(h, mean(build, h, axes)), along));
+};
+
+/** LayerNormalization over the axes from `axis` on (Ba, Kiros, Hinton 2016), with gain and bias. */
+export const layerNormalizationRule: Rule = (context) => {
+  const { node, build, gradient, input, output } = context;
+  const rank = rankOfInput(context);
+  const axis = node.int('axis', -1);
+  const axes = range(axis < 0 ? axis + rank : axis, rank);
+  const [normal, inverse] = standardise(build, input(0), axes, node.float('epsilon', 1e-5));
+  return [
+    context.wants(0) ? unstandardise(build, build.multiply(gradient, input(1)), normal, inverse, axes) : undefined,
+    context.wants(1) ? sumToShapeOf(build, build.multiply(gradient, normal), output(0), input(1)) : undefined,
+    context.wants(2) ? sumToShapeOf(build, gradient, output(0), input(2)) : undefined,
+  ];
+};
+
+/** x·g/√(mean x² + ε) over `axes`: gradients for x and for the gain. */
+const rootMeanSquare = (context: RuleContext, x: Value, gain: Value, gradient: Value, axes: readonly number[]) => {
+  const { build, node, output } = context;
+  const inverse = inverseRoot(build, mean(build, build.multiply(x, x), axes), node.float('epsilon', 1e-5));
+  const normal = build.multiply(x, inverse);
+  return {
+    forX: (): Value => {
+      const h = build.multiply(gradient, gain);
+      const along = build.multiply(normal, mean(build, build.multiply(h, normal), axes));
+      return build.typed(build.multiply(inverse, build.subtract(h, along)), x.type);
+    },
+    forGain: (): Value => sumToShapeOf(build, build.multiply(gradient, normal), output(0), gain),
+  };
+};
+
+/** RMSNormalization and onnxruntime's SimplifiedLayerNormalization (Zhang, Sennrich 2019). */
+export const rmsNormalizationRule: Rule = (context) => {
+  const { node, gradient, input } = context;
+  const rank = rankOfInput(context);
+  const axis = node.int('axis', -1);
+  const axes = range(axis < 0 ? axis + rank : axis, rank);
+  const parts = rootMeanSquare(context, input(0), input(1), gradient, axes);
+  return [context.wants(0) ? parts.forX() : undefined, context.wants(1) ? parts.forGain() : undefined];
+};
+
+/** com.microsoft SkipSimplifiedLayerNormalization: normalises input + skip (+ bias); output 3 is that sum. */
+export const skipRmsNormalizationRule: Rule = (context) => {
+  const { node, build, gradients, input } = context;
+  const rank = rankOfInput(context);
+  const withBias = node.inputs[3] ? build.add(build.add(input(0), input(1)), input(3)) : build.add(input(0), input(1));
+  const sum = node.outputs[3] ?? build.typed(withBias, input(0).type);
+  const parts = gradients[0] ? rootMeanSquare(context, sum, input(2), gradients[0], [rank - 1]) : undefined;
+  const pieces = [...(parts ? [parts.forX()] : []), ...(gradients[3] ? [gradients[3]] : [])];
+  const total = pieces.length === 2 ? build.add(pieces[0]!, pieces[1]!) : pieces[0];
+  return [
+    total,
+    total,
+    context.wants(2) ? parts?.forGain() : undefined,
+    context.wants(3) && total ? sumToShapeOf(build, total, sum, input(3)) : undefined,
+  ];
+};
+
+/** A vector over channels (axis 1), shaped to broadcast over (batch, channels, positions…). */
+const asChannels = (build: OperatorBuilder, vector: Value, rank: number): Value =>
+  build.reshape(vector, build.integers([1, -1, ...range(2, rank).map(() => 1)]));
+
+/** All axes but the channels'. */
+const besideChannels = (rank: number): number[] => [0, ...range(2, rank)];
+
+/** BatchNormalization: with running statistics at inference, with the batch's own in training (Ioffe, Szegedy 2015). */
+export const batchNormalizationRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
+  const rank = rankOfInput(context);
+  const epsilon = node.float('epsilon', 1e-5);
+  const axes = besideChannels(rank);
+  const gain = asChannels(build, input(1), rank);
+  const training = node.int('training_mode', 0) === 1;
+  const running = (): [Value, Value] => {
+    const inverse = inverseRoot(build, asChannels(build, input(4), rank), epsilon);
+    return [build.multiply(build.subtract(input(0), asChannels(build, input(3), rank)), inverse), inverse];
+  };
+  const [normal, inverse] = training ? standardise(build, input(0), axes, epsilon) : running();
+  const scaled = build.multiply(gradient, gain);
+  const overChannels = (value: Value): Value => build.typed(build.sumOver(value, axes, 'drop'), input(1).type);
+  return [
+    context.wants(0)
+      ? training
+        ? unstandardise(build, scaled, normal, inverse, axes)
+        : build.multiply(scaled, inverse)
+      : undefined,
+    context.wants(1) ? overChannels(build.multiply(gradient, normal)) : undefined,
+    context.wants(2) ? overChannels(gradient) : undefined,
+  ];
+};
+
+/** InstanceNormalization: each channel of each item over its positions (Ulyanov, Vedaldi, Lempitsky 2016). */
+export const instanceNormalizationRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
+  const rank = rankOfInput(context);
+  const axes = range(2, rank);
+  const [normal, inverse] = standardise(build, input(0), axes, node.float('epsilon', 1e-5));
+  const scaled = build.multiply(gradient, asChannels(build, input(1), rank));
+  return [
+    context.wants(0) ? unstandardise(build, scaled, normal, inverse, axes) : undefined,
+    context.wants(1) ? build.sumOver(build.multiply(gradient, normal), besideChannels(rank), 'drop') : undefined,
+    context.wants(2) ? build.sumOver(gradient, besideChannels(rank), 'drop') : undefined,
+  ];
+};
+
+/** GroupNormalization (opset 21: gain and bias a channel): channels split in groups, each normalised with its positions. */
+export const groupNormalizationRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
+  const rank = rankOfInput(context);
+  const groups = node.int('num_groups', 1);
+  const grouped = (value: Value): Value => build.reshape(value, build.integers([0, groups, -1]));
+  const [normal, inverse] = standardise(build, grouped(input(0)), [2], node.float('epsilon', 1e-5));
+  const scaled = grouped(build.multiply(gradient, asChannels(build, input(1), rank)));
+  return [
+    context.wants(0) ? build.reshapeLike(unstandardise(build, scaled, normal, inverse, [2]), input(0)) : undefined,
+    context.wants(1)
+      ? build.sumOver(build.multiply(gradient, build.reshapeLike(normal, input(0))), besideChannels(rank), 'drop')
+      : undefined,
+    context.wants(2) ? build.sumOver(gradient, besideChannels(rank), 'drop') : undefined,
+  ];
+};
+
+/** Local response normalisation over neighbouring channels (AlexNet, section 3.3). */
+export const localResponseRule: Rule = (context) => {
+  const { node, build, gradient, input, output } = context;
+  const [x, y] = [input(0), output(0)];
+  const rank = rankOfInput(context);
+  const size = node.int('size', 1);
+  const [alpha, beta, bias] = [node.float('alpha', 1e-4), node.float('beta', 0.75), node.float('bias', 1)];
+  const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
+  /** Sum over the window of channels: a difference of running sums of the padded tensor. */
+  const windowSum = (value: Value, front: number, back: number): Value => {
+    const pads = build.integers([
+      0,
+      front + 1,
+      ...range(2, rank).map(() => 0),
+      0,
+      back,
+      ...range(2, rank).map(() => 0),
+    ]);
+    const running = build.call('CumSum', [build.call('Pad', [value, pads]), build.scalar(1, 'int64')]);
+    const cut = (from: number, to: number): Value =>
+      build.call('Slice', [running, build.integers([from]), build.integers([to]), build.integers([1])]);
+    return build.subtract(cut(size, Number.MAX_SAFE_INTEGER), cut(0, -size));
+  };
+  const base = build.add(
+    build.scale(windowSum(build.multiply(x, x), before, after), alpha / size),
+    build.scalarLike(bias, x),
+  );
+  const direct = build.multiply(gradient, build.call('Pow', [base, build.scalarLike(-beta, x)]));
+  const shared = windowSum(build.divide(build.multiply(gradient, y), base), after, before);
+  return [build.subtract(direct, build.scale(build.multiply(x, shared), (2 * alpha * beta) / size))];
+};
