@@ -21,23 +21,29 @@ const isMinifloat = (dtype: DataType): dtype is MinifloatType => dtype in minifl
 export const alignedBytes = (bytes: Uint8Array, alignment: number): Uint8Array =>
   bytes.byteOffset % alignment === 0 ? bytes : Uint8Array.from(bytes);
 
-/** Unsigned codes of a sub-byte type, one an element. */
+/** Unsigned codes of a sub-byte type, one an element, from a bit stream that fills each byte from its low end. */
 export const unpackCodes = (bytes: Uint8Array, bits: number, count: number): Uint8Array => {
   const codes = new Uint8Array(count);
   const mask = 2 ** bits - 1;
-  const perByte = 8 / bits;
-  for (let index = 0; index < count; index++)
-    codes[index] = (bytes[Math.floor(index / perByte)]! >> ((index % perByte) * bits)) & mask;
+  for (let index = 0; index < count; index++) {
+    const start = index * bits;
+    const at = start >>> 3;
+    codes[index] = ((bytes[at]! | ((bytes[at + 1] ?? 0) << 8)) >> (start & 7)) & mask;
+  }
   return codes;
 };
 
-/** Packs codes of a sub-byte type several to a byte, low bits first. */
+/** Packs codes of a sub-byte type into a bit stream that fills each byte from its low end. */
 export const packCodes = (codes: ArrayLike<number>, bits: number): Uint8Array => {
   const bytes = new Uint8Array(Math.ceil((codes.length * bits) / 8));
   const mask = 2 ** bits - 1;
-  const perByte = 8 / bits;
-  for (let index = 0; index < codes.length; index++)
-    bytes[Math.floor(index / perByte)]! |= (codes[index]! & mask) << ((index % perByte) * bits);
+  for (let index = 0; index < codes.length; index++) {
+    const start = index * bits;
+    const at = start >>> 3;
+    const word = (codes[index]! & mask) << (start & 7);
+    bytes[at]! |= word & 0xff;
+    if (word > 0xff) bytes[at + 1]! |= word >> 8;
+  }
   return bytes;
 };
 

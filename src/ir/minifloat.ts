@@ -23,6 +23,8 @@ export const minifloats = {
   float8e4m3fnuz: { bits: 8, exponentBits: 4, mantissaBits: 3, bias: 8, specials: 'fnuz' },
   float8e5m2: { bits: 8, exponentBits: 5, mantissaBits: 2, bias: 15, specials: 'ieee' },
   float8e5m2fnuz: { bits: 8, exponentBits: 5, mantissaBits: 2, bias: 16, specials: 'fnuz' },
+  float6e2m3: { bits: 6, exponentBits: 2, mantissaBits: 3, bias: 1, specials: 'finite' },
+  float6e3m2: { bits: 6, exponentBits: 3, mantissaBits: 2, bias: 3, specials: 'finite' },
   float4e2m1: { bits: 4, exponentBits: 2, mantissaBits: 1, bias: 1, specials: 'finite' },
 } as const satisfies Partial<Record<DataType, MinifloatFormat>>;
 
