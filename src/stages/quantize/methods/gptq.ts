@@ -1,0 +1,46 @@
+import { gptq as solve } from '../../../kernels/index.ts';
+import { clipSearchFor } from './clip.ts';
+import type { RoundingMethod } from './method.ts';
+
+/** Each retry adds ten times the damping of the one before. */
+const dampRetries = 4;
+
+/**
+ * Column after column is rounded and the error it makes, measured by H, is moved to the columns that are still free
+ * (Frantar et al. 2022, "GPTQ: accurate post-training quantization", algorithm 1; groups are fixed on the original
+ * weights, so that columns may be visited by falling diag H while each keeps its group).
+ */
+export const gptq: RoundingMethod = {
+  name: 'gptq',
+  summary: 'rounding errors are made good by the columns still to come, weighed by the inputs of calibration data',
+  needs: 'gram',
+  async round(problem) {
+    const { weight, rows, columns, groupSize, scheme, gram, settings, signal } = problem;
+    if (!gram) throw new TypeError('gptq needs H');
+    const clip = clipSearchFor(problem);
+    const solved = await solve({
+      weight,
+      rows,
+      columns,
+      hessian: gram,
+      bits: scheme.bits,
+      groupSize,
+      scheme: scheme.grid,
+      ...(clip ? { clip } : {}),
+      actOrder: settings.actOrder,
+      damp: settings.damp,
+      maxDampRetries: dampRetries,
+      signal,
+    });
+    const { codes, scales, zeroPoints, dampUsed, deadColumns } = solved;
+    return {
+      codes,
+      scales,
+      zeroPoints,
+      facts: { damp: dampUsed, dead_columns: deadColumns },
+      ...(solved.dampRetries > 0
+        ? { fallback: `H is not positive definite with damping ${settings.damp}: ${dampUsed} was needed` }
+        : {}),
+    };
+  },
+};

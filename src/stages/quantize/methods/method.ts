@@ -1,0 +1,50 @@
+import type { WeightScheme } from '../weights/scheme.ts';
+
+/** Settings that only some methods look at. */
+export interface RoundingSettings {
+  /** Share of the mean diagonal of H added to its diagonal before it is factored. */
+  readonly damp: number;
+  /** Round columns by falling diagonal of H instead of from left to right. */
+  readonly actOrder: boolean;
+}
+
+/** One matrix to round, and what is known about its inputs. Nothing here knows a graph. */
+export interface RoundingProblem {
+  /** W (rows, columns), finite. Not to be changed. */
+  readonly weight: Float32Array;
+  readonly rows: number;
+  readonly columns: number;
+  readonly scheme: WeightScheme;
+  /** Columns that share a scale, 1 … columns. */
+  readonly groupSize: number;
+  /** H = E[x xᵀ] (columns, columns), symmetric; only undefined for methods that need nothing. */
+  readonly gram: Float64Array | undefined;
+  readonly settings: RoundingSettings;
+  readonly signal: AbortSignal;
+}
+
+/** What a method found. `weight ≈ (codes - zeroPoints) * scales` with one scale per row and group. */
+export interface Rounded {
+  /** (rows, columns), one code a byte. */
+  readonly codes: Uint8Array;
+  /** (rows, groups). */
+  readonly scales: Float32Array;
+  /** (rows, groups); null where every zero is 2^(bits-1). */
+  readonly zeroPoints: Uint8Array | null;
+  /** Numbers for the report (damping used, dead columns, …). */
+  readonly facts: Readonly<Record<string, number>>;
+  /** What had to be done instead of what was asked, in words; reported as a fallback. */
+  readonly fallback?: string;
+}
+
+/** A way of choosing integers: the mathematics of one paper, matrices in, integers out. */
+export interface RoundingMethod {
+  readonly name: string;
+  readonly summary: string;
+  /** What must be known about the inputs: nothing, or H. */
+  readonly needs: 'nothing' | 'gram';
+  /**
+   * @throws CompressError 'numeric' when H cannot be factored, 'interrupted' when the signal fires.
+   */
+  round(problem: RoundingProblem): Promise<Rounded>;
+}

@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import {
+  activationsInput,
+  type DynamicOptions,
+  normaliseActivations,
+  type StaticOptions,
+} from './activations/options.ts';
+import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
+import type { RoundingSettings } from './methods/method.ts';
+import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
+import { defaultScheme, normaliseWeights, oneOf, weightsInput } from './weights/options.ts';
+import type { WeightScheme } from './weights/scheme.ts';
+
+/** A change of scheme or method for the sites that a pattern matches. */
+export interface Override {
+  readonly match: string;
+  /** 'keep': the site stays as it is. */
+  readonly weights: Partial<WeightScheme> | 'keep';
+  readonly method: RoundingMethodName | 'auto' | undefined;
+}
+
+/** Rounding of weights alone, every field decided. */
+export interface WeightOptions {
+  readonly kind: 'weights';
+  /** 'auto': gptq where calibration data exist, else rtn. */
+  readonly method: RoundingMethodName | 'auto';
+  readonly weights: WeightScheme;
+  readonly targets: readonly string[];
+  readonly ignore: readonly string[];
+  /** The first one that matches a site wins. */
+  readonly overrides: readonly Override[];
+  readonly settings: RoundingSettings;
+  /**
+   * What a site's inputs have gone through: 'block': the quantized blocks before its own; 'site': the quantized
+   * sites before it in its own block too (one more pass over the block's data for each step inside it).
+   */
+  readonly sequential: 'block' | 'site';
+}
+
+/** What the stage was asked to do. */
+export type QuantizeOptions =
+  | WeightOptions
+  | ({ readonly kind: 'static' } & StaticOptions)
+  | ({ readonly kind: 'dynamic' } & DynamicOptions)
+  | ({ readonly kind: 'precision' } & PrecisionOptions);
+
+const methodNames = ['auto', ...(Object.keys(roundingMethods) as RoundingMethodName[])] as const;
+
+const pattern = z.string().min(1).describe('Site or weight name, glob (*), re:expression, op:Conv or role:down.');
+
+const overrideInput = z
+  .strictObject({
+    match: pattern,
+    weights: z
+      .union([z.literal('none'), weightsInput])
+      .optional()
+      .describe('Keys that differ from `weights`, or none: leave these sites as they are.'),
+    method: z.enum(methodNames).optional().describe('Rounding method for these sites.'),
+  })
+  .describe('Other settings for some sites; the first match wins.');
+
+const damp = z.number().min(0).max(1);
+
+/** Keys that only the rounding of weights looks at. */
+const weightKeys = {
+  method: z
+    .enum(methodNames)
+    .optional()
+    .describe('How integers are chosen: rtn, gptq, or auto (default: gptq with calibration data, else rtn).'),
+  weights: weightsInput.optional(),
+  overrides: z.array(overrideInput).optional().describe('Other settings for some sites; the first match wins.'),
+  damp: damp
+    .optional()
+    .describe('gptq: share of the mean diagonal of H added to its diagonal (default 0.01), more if it has to be.'),
+  damp_percent: damp.optional().describe('Alias of damp.'),
+  dampening_frac: damp.optional().describe('Alias of damp.'),
+  act_order: z
+    .boolean()
+    .optional()
+    .describe('gptq: round the inputs with the largest second moment first (default true; no cost when running).'),
+  actorder: z.boolean().optional().describe('Alias of act_order.'),
+  desc_act: z.boolean().optional().describe('Alias of act_order.'),
+  sequential: z
+    .enum(['block', 'site'])
+    .optional()
+    .describe(
+      'gptq: calibrate a site on inputs that went through the quantized blocks before it (block, default), or through the quantized sites before it in its own block too (site).',
+    ),
+} as const;
+
+/** Keys that a conversion of the floating-point type looks at. */
+const conversionKeys = {
+  precision: precisionKeys.precision.optional(),
+  keep: precisionKeys.keep,
+  io: precisionKeys.io,
+  scope: precisionKeys.scope,
+} as const;
+
+const quantizeInput = z
+  .strictObject({
+    ...weightKeys,
+    activations: activationsInput.optional(),
+    targets: z
+      .array(pattern)
+      .optional()
+      .describe('Sites to quantize (default all): exact names, globs, re:expression, op:Conv, role:down.'),
+    ignore: z.array(pattern).optional().describe('Sites to leave as they are, whatever targets say.'),
+    ...conversionKeys,
+  })
+  .describe('Quantize weights, or weights and activations, or convert the floating-point type.');
+
+type QuantizeInput = z.infer<typeof quantizeInput>;
+type Issues = z.core.$RefinementCtx;
+
+/** Reports every key of `keys` that is given although `why` it has no meaning here. */
+const refuseKeys = (
+  input: QuantizeInput,
+  keys: readonly (keyof QuantizeInput)[],
+  why: string,
+  issues: Issues,
+): void => {
+  for (const key of keys)
+    if (input[key] !== undefined) issues.addIssue({ code: 'custom', message: `"${key}" ${why}`, path: [key] });
+};
+
+const namesOf = <T extends object>(keys: T): (keyof T)[] => Object.keys(keys) as (keyof T)[];
+
+const asPrecision = (input: QuantizeInput, issues: Issues): QuantizeOptions => {
+  const { precision, keep, io, scope } = input;
+  if (precision === undefined) return z.NEVER;
+  const others: (keyof QuantizeInput)[] = [...namesOf(weightKeys), 'activations', 'targets', 'ignore'];
+  refuseKeys(input, others, 'has no meaning together with "precision"; use a stage of its own', issues);
+  return {
+    kind: 'precision',
+    ...normalisePrecision({
+      precision,
+      ...(keep ? { keep } : {}),
+      ...(io ? { io } : {}),
+      ...(scope ? { scope } : {}),
+    }),
+  };
+};
+
+const overridesOf = (input: QuantizeInput, issues: Issues): Override[] =>
+  (input.overrides ?? []).map(({ match, weights, method }, index) => ({
+    match,
+    weights: weights === 'none' ? 'keep' : normaliseWeights(weights ?? {}, issues, ['overrides', index, 'weights']),
+    method,
+  }));
+
+const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
+  kind: 'weights',
+  method: input.method ?? 'auto',
+  weights: { ...defaultScheme, ...normaliseWeights(input.weights ?? {}, issues, ['weights']) },
+  targets: input.targets ?? ['*'],
+  ignore: input.ignore ?? [],
+  overrides: overridesOf(input, issues),
+  settings: {
+    damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues) ?? 0.01,
+    actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
+  },
+  sequential: input.sequential ?? 'block',
+});
+
+/** Strict options of the stage: every alias resolved, every default filled in. */
+export const quantizeOptions = quantizeInput.transform((input, issues): QuantizeOptions => {
+  if (input.precision !== undefined) return asPrecision(input, issues);
+  refuseKeys(input, ['keep', 'io', 'scope'], 'has a meaning only together with "precision"', issues);
+  const activations = normaliseActivations(input.activations ?? 'none');
+  if (activations.mode === 'none') return asWeights(input, issues);
+  const why = 'belongs to the rounding of weights alone: 8-bit activations decide the weights (see "activations")';
+  const bits = input.weights?.bits;
+  const eightBits = bits === 8 && Object.keys(input.weights ?? {}).length === 1;
+  refuseKeys(
+    input,
+    namesOf(weightKeys).filter((key) => !(key === 'weights' && eightBits)),
+    why,
+    issues,
+  );
+  const patterns = { targets: input.targets ?? ['*'], ignore: input.ignore ?? [] };
+  if (activations.mode === 'static') {
+    const { mode: kind, ...settings } = activations;
+    return { kind, ...settings, ...patterns };
+  }
+  const { mode: kind, ...settings } = activations;
+  return { kind, ...settings, ...patterns };
+});
