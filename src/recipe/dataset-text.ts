@@ -78,7 +78,7 @@ const put = (spec: Record<string, unknown>, part: string, text: string): void =>
 const optionValue = (written: string): unknown => {
   if (!/^(-?[\d.]|true$|false$|\[|\{)/.test(written)) return written;
   try {
-    return parse(written, { maxAliasCount: 0, logLevel: 'silent' });
+    return parse(written, { maxAliasCount: 0, logLevel: 'error' });
   } catch {
     return written;
   }

@@ -48,5 +48,7 @@ export const nearest = (written: string, candidates: readonly string[]): string 
     .map((candidate) => ({ candidate, edits: distance(plain(written), plain(candidate)) }))
     .sort((a, b) => a.edits - b.edits);
   const best = ranked[0];
-  return best && best.edits <= Math.max(1, Math.floor(written.length / 3)) ? best.candidate : undefined;
+  return best && best.edits <= (written.length < 4 ? 1 : Math.max(2, Math.floor(written.length / 3)))
+    ? best.candidate
+    : undefined;
 };

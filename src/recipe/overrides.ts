@@ -34,7 +34,7 @@ export const parseSet = (text: string): Override => {
 
 const parseValue = (written: string, key: string): unknown => {
   try {
-    return parse(written, { maxAliasCount: 0, logLevel: 'silent' });
+    return parse(written, { maxAliasCount: 0, logLevel: 'error' });
   } catch (cause) {
     throw new CompressError({
       code: 'usage',

@@ -6,6 +6,13 @@ import { describeValue, issueMessage, suggestion } from './words.ts';
 
 type Issue = z.core.$ZodIssue;
 
+/** A value that a schema was applied to, and where in the recipe it stands. */
+export interface Checked {
+  readonly schema: z.ZodType;
+  readonly value: unknown;
+  readonly base: KeyPath;
+}
+
 /** Gathers what is wrong with a recipe, so that everything can be said at once. */
 export class Problems {
   readonly #source: RecipeSource;
@@ -52,9 +59,9 @@ export class Problems {
     );
   }
 
-  /** Every issue that zod found, worded, at its place. */
-  addIssues(schema: z.ZodType, issues: readonly Issue[]): void {
-    for (const issue of issues) this.#addIssue(schema, issue, []);
+  /** Every issue that zod found in `root.value`, worded, at its place. */
+  addIssues(root: Checked, issues: readonly Issue[]): void {
+    for (const issue of issues) this.#addIssue(root, issue, []);
   }
 
   /** @throws CompressErrors when anything was found, in the order of the recipe's lines. */
@@ -66,17 +73,19 @@ export class Problems {
     throw new CompressErrors(sorted);
   }
 
-  #addIssue(schema: z.ZodType, issue: Issue, base: KeyPath): void {
-    const path = [...base, ...issue.path.filter((key) => typeof key !== 'symbol')];
-    const found = valueAt(this.#source.value, path);
+  /** `outer` is the path, inside the schema, of the union that the issue was found in. */
+  #addIssue(root: Checked, issue: Issue, outer: KeyPath): void {
+    const inside = [...outer, ...issue.path.filter((key) => typeof key !== 'symbol')];
+    const path = [...root.base, ...inside];
+    const found = valueAt(root.value, inside);
     if (issue.code === 'unrecognized_keys') {
       const written = isMap(found) ? Object.keys(found) : [];
-      const known = knownKeysAt(schema, path).filter((key) => !written.includes(key));
+      const known = knownKeysAt(root.schema, inside).filter((key) => !written.includes(key));
       for (const key of issue.keys) this.#addUnknownKey(path, key, known);
       return;
     }
-    if (issue.code === 'invalid_union' && this.#addUnion(schema, issue, path, found)) return;
-    if (found === undefined && path.length > 0 && issue.code !== 'custom') {
+    if (issue.code === 'invalid_union' && this.#addUnion(root, issue, inside, found)) return;
+    if (found === undefined && inside.length > 0 && issue.code !== 'custom') {
       this.add(path, { message: `the key '${path.join('.')}' is missing` });
       return;
     }
@@ -91,19 +100,15 @@ export class Problems {
   }
 
   /** Says what is wrong inside the alternative that was meant; false when none of them fits at all. */
-  #addUnion(
-    schema: z.ZodType,
-    issue: Extract<Issue, { code: 'invalid_union' }>,
-    path: KeyPath,
-    found: unknown,
-  ): boolean {
+  #addUnion(root: Checked, issue: Extract<Issue, { code: 'invalid_union' }>, inside: KeyPath, found: unknown): boolean {
     const fitting = issue.errors.filter((branch) => branch.length > 0 && !branch.some(isWhole));
     if (fitting.length === 0) return false;
     const strangers = fitting.map((branch) => branch.flatMap((inner) => unknownRootKeys(inner)));
     const fewest = Math.min(...strangers.map((keys) => keys.length));
     const likely = fitting.filter((_, index) => strangers[index]?.length === fewest);
     if (fewest > 0 && likely.length > 1 && isMap(found)) {
-      const known = knownKeysAt(schema, path);
+      const path = [...root.base, ...inside];
+      const known = knownKeysAt(root.schema, inside);
       const unknown = Object.keys(found).filter((key) => !known.includes(key));
       for (const key of unknown) this.#addUnknownKey(path, key, known);
       if (unknown.length === 0)
@@ -111,7 +116,7 @@ export class Problems {
       return true;
     }
     const best = [...likely].sort((a, b) => a.length - b.length)[0] ?? [];
-    for (const inner of best) this.#addIssue(schema, inner, path);
+    for (const inner of best) this.#addIssue(root, inner, inside);
     return true;
   }
 }

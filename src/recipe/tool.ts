@@ -1,32 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { internalError } from '../errors.ts';
 import { Hasher } from '../kernels/index.ts';
+import { packageVersion } from './version.ts';
 
 const codeRoot = join(import.meta.dirname, '..');
-const packageFile = join(codeRoot, '..', 'package.json');
 const addonFile = join(codeRoot, '..', 'native', 'modelpress.node');
 
 /** Packages whose version can change a result's bytes. */
 const numericPackages = ['onnxruntime-node', '@huggingface/tokenizers', 'sharp'];
-
-const versionIn = (file: string): string => {
-  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
-  const version = typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : undefined;
-  if (typeof version !== 'string') throw internalError('a package.json names no version', { file });
-  return version;
-};
-
-/** Version of modelpress, from its package.json. */
-export const toolVersion = (): string => versionIn(packageFile);
-
-/** Version of an installed package, or undefined when it is not there. */
-export const packageVersion = (name: string): string | undefined => {
-  const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
-  const file = folders.map((folder) => join(folder, name, 'package.json')).find((path) => existsSync(path));
-  return file && versionIn(file);
-};
 
 let known: string | undefined;
 

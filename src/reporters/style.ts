@@ -39,8 +39,4 @@ export const styleFor = ({ terminal, environment }: Surroundings): Style => {
 
 /** Control characters that text from files (names of tensors, paths) could smuggle into a terminal, made visible. */
 export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
-  text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  text.replaceAll(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);

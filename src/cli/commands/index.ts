@@ -1,0 +1,60 @@
+import type { CommandCard } from '../command.ts';
+
+/** Every command of `compress`, in the order of its help. */
+export const commands: readonly CommandCard[] = [
+  {
+    name: 'run',
+    summary: 'run a recipe: compress, measure, write, hold against gates',
+    load: async () => (await import('./run.ts')).runCommand,
+  },
+  {
+    name: 'plan',
+    summary: 'say what a recipe would do, and everything that is wrong with it',
+    load: async () => (await import('./plan.ts')).planCommand,
+  },
+  {
+    name: 'quantize',
+    summary: 'quantize a model without writing a recipe',
+    load: async () => (await import('./quantize.ts')).quantizeCommand,
+  },
+  {
+    name: 'export',
+    summary: 'turn a Hugging Face checkpoint into ONNX',
+    load: async () => (await import('./export.ts')).exportCommand,
+  },
+  {
+    name: 'eval',
+    summary: 'measure a model on data',
+    load: async () => (await import('./eval.ts')).evalCommand,
+  },
+  {
+    name: 'inspect',
+    summary: 'describe a model or an output folder',
+    load: async () => (await import('./inspect.ts')).inspectCommand,
+  },
+  {
+    name: 'compare',
+    summary: 'measure how far one model is from another',
+    load: async () => (await import('./compare.ts')).compareCommand,
+  },
+  {
+    name: 'init',
+    summary: 'write a recipe to start from',
+    load: async () => (await import('./init.ts')).initCommand,
+  },
+  {
+    name: 'schema',
+    summary: 'print the JSON Schema of recipes',
+    load: async () => (await import('./schema.ts')).schemaCommand,
+  },
+  {
+    name: 'doctor',
+    summary: 'check that this machine can do the work',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  {
+    name: 'cache',
+    summary: 'show or empty the store of finished stages',
+    load: async () => (await import('./cache.ts')).cacheCommand,
+  },
+];
