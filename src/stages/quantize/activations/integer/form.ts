@@ -1,0 +1,82 @@
+import type { Site } from '../../../../analysis/sites.ts';
+import type { NameSource } from '../../../../ir/edit/names.ts';
+import type { Graph, Program, Value } from '../../../../ir/graph.ts';
+import { scalar } from '../../../../ir/read.ts';
+import type { GridConstants } from '../constants.ts';
+import { NodeWriter } from '../node-writer.ts';
+import type { DynamicOptions } from '../options.ts';
+import { type StoredWeight, unsignedZero, type WeightRequest, type WeightStore } from '../weight-store.ts';
+
+/** What the integer forms of all operators share while one program is rewritten. */
+export interface Lowering {
+  readonly program: Program;
+  readonly names: NameSource;
+  readonly store: WeightStore;
+  readonly constants: GridConstants;
+  readonly inputs: DynamicInputs;
+  readonly options: DynamicOptions;
+}
+
+/** Largest magnitude of an 8-bit code. */
+export const codeLimit = 127;
+
+/** The type of a site's integers when a recipe leaves it open. */
+export const weightTypeFor = (options: DynamicOptions, automatic: 'int8' | 'uint8'): 'int8' | 'uint8' =>
+  options.weightType === 'auto' ? automatic : options.weightType;
+
+/** Codes, scales and, for unsigned codes, the zero point of a site's weight. */
+export interface IntegerWeight extends StoredWeight {
+  readonly zeroPoint: Value | undefined;
+}
+
+/** The integers of a site's weight under the stage's options. */
+export const integerWeight = (
+  site: Site,
+  lowering: Lowering,
+  request: Pick<WeightRequest, 'dtype'> & Partial<WeightRequest>,
+): IntegerWeight => {
+  const stored = lowering.store.store(site, {
+    limit: codeLimit,
+    granularity: lowering.options.granularity,
+    arrangement: 'plain',
+    ...request,
+  });
+  const zeroPoint = request.dtype === 'uint8' ? lowering.constants.zeroPoint('uint8', unsignedZero) : undefined;
+  return { ...stored, zeroPoint };
+};
+
+/** An activation rounded at run time, per tensor. */
+export interface DynamicInput {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
+}
+
+/** One DynamicQuantizeLinear for each value and graph, in front of its first reader. */
+export class DynamicInputs {
+  readonly #names: NameSource;
+  readonly #made = new Map<Graph, Map<Value, DynamicInput>>();
+
+  constructor(names: NameSource) {
+    this.#names = names;
+  }
+
+  of(site: Site): DynamicInput {
+    const { graph, input } = site;
+    const known = this.#made.get(graph) ?? new Map<Value, DynamicInput>();
+    this.#made.set(graph, known);
+    const found = known.get(input);
+    if (found) return found;
+    const [codes, scale, zeroPoint] = new NodeWriter(this.#names, graph, site.node).addMany(
+      { op: 'DynamicQuantizeLinear', inputs: [input], name: input.name },
+      ['_q', '_qs', '_qz'],
+    ) as [Value, Value, Value];
+    const made = { codes, scale, zeroPoint };
+    known.set(input, made);
+    return made;
+  }
+}
+
+/** A float32 constant of the main graph with one element. */
+export const scalarConstant = (lowering: Lowering, name: string, value: number): Value =>
+  lowering.store.addConstant(name, scalar(value));

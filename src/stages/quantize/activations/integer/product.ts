@@ -1,0 +1,126 @@
+import { siteTensor } from '../../../../analysis/site-weights.ts';
+import type { Site } from '../../../../analysis/sites.ts';
+import { replaceAllUses } from '../../../../ir/edit/replace.ts';
+import { intAttribute, type Value } from '../../../../ir/graph.ts';
+import { floatTensor, intTensor, readFloats } from '../../../../ir/read.ts';
+import { constantOf } from '../../../../ir/walk.ts';
+import { NodeWriter } from '../node-writer.ts';
+import { type IntegerWeight, integerWeight, type Lowering, scalarConstant, weightTypeFor } from './form.ts';
+
+/** ONNX's number of float32, for Cast. */
+const float32 = intAttribute(1);
+
+/** An int32 accumulator turned into numbers: Cast(accumulator) · (input scale · weight scales). */
+const rescale = (
+  writer: NodeWriter,
+  site: Site,
+  fields: { readonly accumulator: Value; readonly inputScale: Value; readonly weightScales: Value },
+): Value => {
+  const { name } = site.output;
+  const numbers = writer.add({
+    op: 'Cast',
+    inputs: [fields.accumulator],
+    attributes: { to: float32 },
+    name: `${name}_f`,
+  });
+  const scales = writer.add({ op: 'Mul', inputs: [fields.inputScale, fields.weightScales], name: `${name}_s` });
+  return writer.add({ op: 'Mul', inputs: [numbers, scales], name: `${name}_y` });
+};
+
+/** Puts `value` in place of a site's output and takes its node away. */
+const finish = (site: Site, value: Value): void => {
+  if (site.output.type) value.type = site.output.type;
+  replaceAllUses(site.output, value, { graph: site.graph });
+  site.graph.remove(site.node);
+};
+
+/** A bias read by an Add, in the shape that adds to the output's channels. */
+const addBias = (writer: NodeWriter, site: Site, value: Value, bias: Value): Value =>
+  writer.add({ op: 'Add', inputs: [value, bias], name: `${site.output.name}_b` });
+
+/** True when the weight reaches its MatMul through a Transpose (a head tied to an embedding). */
+const readsTransposed = (site: Site): boolean => site.node.inputs[site.weightIndex] !== site.weight;
+
+/** The codes as (columns, rows), the way MatMulInteger multiplies. */
+const matrixCodes = (site: Site, lowering: Lowering, writer: NodeWriter): IntegerWeight => {
+  const dtype = weightTypeFor(lowering.options, 'int8');
+  if (site.layout === 'rows-last') return integerWeight(site, lowering, { dtype });
+  if (!readsTransposed(site)) return integerWeight(site, lowering, { dtype, arrangement: 'transposed' });
+  const weight = integerWeight(site, lowering, { dtype });
+  return { ...weight, codes: writer.add({ op: 'Transpose', inputs: [weight.codes], name: `${site.weight.name}_t` }) };
+};
+
+/** MatMul and Gemm: DynamicQuantizeLinear, MatMulInteger, rescaling, bias. */
+export const lowerMatrixProduct = (site: Site, lowering: Lowering): void => {
+  const { node } = site;
+  const input = lowering.inputs.of(site);
+  const writer = new NodeWriter(lowering.names, site.graph, node);
+  const weight = matrixCodes(site, lowering, writer);
+  const accumulator = writer.add({
+    op: 'MatMulInteger',
+    inputs: [input.codes, weight.codes, input.zeroPoint, weight.zeroPoint].slice(0, weight.zeroPoint ? 4 : 3),
+    name: `${site.output.name}_i`,
+  });
+  const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
+  finish(site, site.op === 'Gemm' ? addGemmTerms(site, lowering, writer, product) : product);
+};
+
+/** alpha · product + beta · bias. */
+const addGemmTerms = (site: Site, lowering: Lowering, writer: NodeWriter, product: Value): Value => {
+  const { node } = site;
+  const scaled = (value: Value, factor: number, name: string): Value =>
+    factor === 1
+      ? value
+      : writer.add({
+          op: 'Mul',
+          inputs: [value, scalarConstant(lowering, `${name}_factor`, factor)],
+          name: `${name}_scaled`,
+        });
+  const alphaProduct = scaled(product, node.float('alpha', 1), site.output.name);
+  const bias = node.inputs[2];
+  return bias ? addBias(writer, site, alphaProduct, scaled(bias, node.float('beta', 1), bias.name)) : alphaProduct;
+};
+
+/** Numbers per output channel as a constant of shape (channels, 1, …, 1), to meet a convolution's output. */
+const alongChannels = (lowering: Lowering, name: string, numbers: Float32Array, rank: number): Value =>
+  lowering.store.addConstant(name, floatTensor([numbers.length, ...Array<number>(rank - 2).fill(1)], numbers));
+
+/** Conv: DynamicQuantizeLinear, ConvInteger with one scale per output channel, rescaling, bias. */
+export const lowerConvolution = (site: Site, lowering: Lowering): void => {
+  const { node } = site;
+  const rank = siteTensor(site).shape.length;
+  const weight = integerWeight(site, lowering, {
+    dtype: weightTypeFor(lowering.options, 'uint8'),
+    scaleShape: [site.rows, ...Array<number>(rank - 2).fill(1)],
+  });
+  const input = lowering.inputs.of(site);
+  const writer = new NodeWriter(lowering.names, site.graph, node);
+  const accumulator = writer.add({
+    op: 'ConvInteger',
+    inputs: [input.codes, weight.codes, input.zeroPoint, weight.zeroPoint].slice(0, weight.zeroPoint ? 4 : 3),
+    attributes: Object.fromEntries(node.attributes),
+    name: `${site.output.name}_i`,
+  });
+  const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
+  finish(site, addConvolutionBias(site, lowering, writer, product, rank));
+};
+
+const addConvolutionBias = (
+  site: Site,
+  lowering: Lowering,
+  writer: NodeWriter,
+  product: Value,
+  rank: number,
+): Value => {
+  const bias = site.node.inputs[2];
+  if (!bias) return product;
+  const tensor = constantOf(bias);
+  if (tensor)
+    return addBias(writer, site, product, alongChannels(lowering, `${bias.name}_c`, readFloats(tensor), rank));
+  const shape = lowering.store.addConstant(
+    `${bias.name}_shape`,
+    intTensor([rank - 1], [-1, ...Array<number>(rank - 2).fill(1)]),
+  );
+  const shaped = writer.add({ op: 'Reshape', inputs: [bias, shape], name: `${bias.name}_c` });
+  return addBias(writer, site, product, shaped);
+};

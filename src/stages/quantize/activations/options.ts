@@ -1,0 +1,132 @@
+import { z } from 'zod';
+import { rangeMethodNames } from './ranges/table.ts';
+
+/** How the ends of an activation's range are found. */
+export interface RangeChoice {
+  readonly method: (typeof rangeMethodNames)[number];
+  /** Share of the values that stay inside the range, in percent; read by 'percentile' only. */
+  readonly percentile: number;
+}
+
+/** Static quantization of activations, every field decided. */
+export interface StaticActivations {
+  readonly mode: 'static';
+  readonly type: 'uint8' | 'int8';
+  /** Whether zero is the middle of the code range. */
+  readonly symmetric: boolean;
+  readonly ranges: RangeChoice;
+  /** One scale per output channel of a weight, or one per weight. */
+  readonly granularity: 'channel' | 'tensor';
+  /** Codes of weights: ±127, or ±63 for processors whose 8-bit products saturate. */
+  readonly weightBits: 7 | 8;
+  /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
+  readonly head: 'float' | 'quantized';
+}
+
+/** Dynamic quantization: ranges of activations are measured at run time, every field decided. */
+export interface DynamicActivations {
+  readonly mode: 'dynamic';
+  /** Type of integer weights; 'auto' takes what runs fastest and everywhere, by operator. */
+  readonly weightType: 'auto' | 'uint8' | 'int8';
+  readonly granularity: 'channel' | 'tensor';
+  /** A product whose output would have a lower signal-to-noise ratio (decibels, on the calibration data) is kept. */
+  readonly leastSnrDb: number;
+}
+
+export type Activations = { readonly mode: 'none' } | StaticActivations | DynamicActivations;
+
+/** Which sites a request is about: patterns as the stage reads them (see weights/select.ts). */
+export interface SitePatterns {
+  readonly targets: readonly string[];
+  readonly ignore: readonly string[];
+}
+
+export type StaticOptions = Omit<StaticActivations, 'mode'> & SitePatterns;
+export type DynamicOptions = Omit<DynamicActivations, 'mode'> & SitePatterns;
+
+/** Percentile that a recipe gets which names the method alone. */
+const defaultPercentile = 99.999;
+
+const rangesInput = z.union([
+  z.enum(rangeMethodNames),
+  z.strictObject({ percentile: z.number().gt(50).lte(100) }).describe('Share of the values kept inside, in percent.'),
+]);
+
+const perChannel = z
+  .boolean()
+  .default(true)
+  .describe('One weight scale per output channel (default), or false for one per weight.');
+
+const staticInput = z
+  .strictObject({
+    mode: z.literal('static').default('static'),
+    bits: z.literal(8).default(8),
+    type: z
+      .enum(['uint8', 'int8'])
+      .default('uint8')
+      .describe('Element type of activations: uint8 suits x86, int8 ARM.'),
+    sym: z.boolean().optional().describe('Zero in the middle of the code range (default false).'),
+    symmetric: z.boolean().optional().describe('Alias of sym.'),
+    ranges: rangesInput
+      .default('minmax')
+      .describe('How calibration data become ranges: minmax, percentile, { percentile: 99.99 }, or mse.'),
+    per_channel: perChannel,
+    reduce_range: z
+      .boolean()
+      .default(false)
+      .describe('Weights in ±63: for processors without VNNI, whose 8-bit products saturate.'),
+    head: z
+      .enum(['float', 'quantized'])
+      .default('float')
+      .describe('Arithmetic after the last weight product (box decoding, final pooling): kept in float by default.'),
+  })
+  .describe('Static quantization: ranges of activations are fixed from calibration data.');
+
+const dynamicInput = z
+  .strictObject({
+    mode: z.literal('dynamic'),
+    weight_type: z
+      .enum(['auto', 'uint8', 'int8'])
+      .default('auto')
+      .describe(
+        'Type of integer weights. auto: int8 for matrix products, uint8 for convolutions (older web runtimes).',
+      ),
+    per_channel: perChannel,
+    least_snr: z
+      .number()
+      .min(0)
+      .default(20)
+      .describe('A product whose quantized output has a lower signal-to-noise ratio (dB, calibration data) is kept.'),
+  })
+  .describe('Dynamic quantization: ranges of activations are measured at run time.');
+
+/** `activations` of a recipe, as it is written. An object without `mode` means static. */
+export const activationsInput = z
+  .union([z.enum(['none', 'dynamic', 'static']), dynamicInput, staticInput])
+  .describe('What happens to the activations of weight products: none, dynamic, static, or an object.');
+
+export type ActivationsInput = z.infer<typeof activationsInput>;
+
+const rangeChoice = (input: z.infer<typeof rangesInput>): RangeChoice =>
+  typeof input === 'string'
+    ? { method: input, percentile: defaultPercentile }
+    : { method: 'percentile', percentile: input.percentile };
+
+/** The decided form of `activations`. */
+export const normaliseActivations = (input: ActivationsInput): Activations => {
+  if (input === 'none') return { mode: 'none' };
+  if (input === 'dynamic') return normaliseActivations(dynamicInput.parse({ mode: 'dynamic' }));
+  if (input === 'static') return normaliseActivations(staticInput.parse({}));
+  const granularity = input.per_channel ? 'channel' : 'tensor';
+  if (input.mode === 'dynamic')
+    return { mode: 'dynamic', weightType: input.weight_type, granularity, leastSnrDb: input.least_snr };
+  return {
+    mode: 'static',
+    type: input.type,
+    symmetric: input.sym ?? input.symmetric ?? false,
+    ranges: rangeChoice(input.ranges),
+    granularity,
+    weightBits: input.reduce_range ? 7 : 8,
+    head: input.head,
+  };
+};

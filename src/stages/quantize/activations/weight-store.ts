@@ -1,0 +1,157 @@
+import { siteTensor } from '../../../analysis/site-weights.ts';
+import type { Site } from '../../../analysis/sites.ts';
+import type { NameSource } from '../../../ir/edit/names.ts';
+import type { Graph, Value } from '../../../ir/graph.ts';
+import { arrayOfMatrix } from '../../../ir/matrix-layout.ts';
+import { PackedTensor } from '../../../ir/packed-tensor.ts';
+import { floatTensor, readFloats } from '../../../ir/read.ts';
+import { elementCount } from '../../../ir/shape.ts';
+import { MemoryTensor, type Tensor } from '../../../ir/tensor.ts';
+import { type ChannelView, channelView, encodeWeight, type WeightCodes } from './weight-codes.ts';
+
+/** Zero point of weights that are stored as unsigned integers. */
+export const unsignedZero = 128;
+
+/** A weight in integers, as constants of the program. */
+export interface StoredWeight {
+  readonly codes: Value;
+  readonly scales: Value;
+  /** The numbers in `scales`: one per channel, or one. */
+  readonly scaleNumbers: Float32Array;
+}
+
+export interface WeightRequest {
+  /** Codes lie in ±limit. */
+  readonly limit: number;
+  readonly granularity: 'channel' | 'tensor';
+  /** How the codes are stored: signed, or unsigned with the zero point 128. */
+  readonly dtype: 'int8' | 'uint8';
+  /** 'transposed' swaps the last two axes of the weight. */
+  readonly arrangement: 'plain' | 'transposed';
+  /** See WeightProblem. */
+  readonly floors?: Float32Array | undefined;
+  /** Where the channels lie; the site's rows by default. */
+  readonly view?: ChannelView;
+  /** Shape of the scales of a weight with one per channel; default one axis. */
+  readonly scaleShape?: readonly number[];
+}
+
+/** Axis along which the rows (outputs) of a site's weight lie. */
+export const rowAxis = (site: Site): number => (site.layout === 'rows-first' ? 0 : 1);
+
+/** Bytes of 8-bit codes as a constant of the type. */
+export const codesTensor = (codes: Int8Array | Uint8Array, shape: readonly number[]): MemoryTensor =>
+  new MemoryTensor(
+    codes instanceof Int8Array ? 'int8' : 'uint8',
+    shape,
+    new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength),
+  );
+
+/** The rows of a site's weight as channels. */
+const rowView = (site: Site, shape: readonly number[]): ChannelView =>
+  site.layout === 'rows-first' ? { outer: 1, channels: site.rows, inner: site.columns } : channelView(shape, 1);
+
+/** The array with its last two axes swapped. */
+const swapLastAxes = (codes: Int8Array, shape: readonly number[]): Int8Array => {
+  const rows = shape.at(-2) ?? 1;
+  const columns = shape.at(-1) ?? 1;
+  const swapped = new Int8Array(codes.length);
+  for (let base = 0; base < codes.length; base += rows * columns)
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++)
+        swapped[base + column * rows + row] = codes[base + row * columns + column]!;
+  return swapped;
+};
+
+/**
+ * The codes that an earlier rounding chose, taken over as they are: whole rows, no zero points, positive scales, within
+ * the limit. Undefined when they do not fit the request.
+ */
+const packedCodes = (tensor: Tensor, request: WeightRequest): WeightCodes | undefined => {
+  if (!(tensor instanceof PackedTensor) || request.granularity !== 'channel' || request.view) return undefined;
+  const { facts, groups } = tensor;
+  if (groups !== 1 || facts.zeroPoints || facts.scales.some((scale) => scale <= 0)) return undefined;
+  if (request.floors?.some((floor, row) => floor > facts.scales[row]!)) return undefined;
+  const zero = 2 ** (facts.bits - 1);
+  const matrix = Float32Array.from(tensor.unpackedCodes(), (code) => code - zero);
+  if (matrix.some((code) => Math.abs(code) > request.limit)) return undefined;
+  return { codes: Int8Array.from(arrayOfMatrix(matrix, facts.shape, facts.layout)), scales: facts.scales };
+};
+
+/** The integers of a site's weight in the order of its elements. Reads the weight. */
+export const encodeSite = (site: Site, request: WeightRequest): WeightCodes => {
+  const tensor = siteTensor(site);
+  const view = request.view ?? rowView(site, tensor.shape);
+  return (
+    packedCodes(tensor, request) ??
+    encodeWeight({
+      weights: readFloats(tensor),
+      view,
+      name: site.weight.name,
+      limit: request.limit,
+      granularity: request.granularity,
+      ...(request.floors ? { floors: request.floors } : {}),
+    })
+  );
+};
+
+/**
+ * Rounds weights once, whatever number of products reads them, and keeps the integers among the main graph's
+ * constants, where bodies of control flow see them too. Equal integers are stored once.
+ */
+export class WeightStore {
+  readonly #graph: Graph;
+  readonly #names: NameSource;
+  readonly #stored = new Map<string, StoredWeight>();
+  readonly #numbers = new Map<Value, number>();
+  readonly #constants: { readonly tensor: Tensor; readonly value: Value }[] = [];
+
+  constructor(graph: Graph, names: NameSource) {
+    this.#graph = graph;
+    this.#names = names;
+  }
+
+  /** The integers of a site's weight; the first request of a kind for a weight decides how it is rounded. */
+  store(site: Site, request: WeightRequest): StoredWeight {
+    const { granularity, limit, dtype, arrangement } = request;
+    const key = [this.#numberOf(site.weight), rowAxis(site), granularity, limit, dtype, arrangement].join('/');
+    const found = this.#stored.get(key);
+    if (found) return found;
+    const { shape } = siteTensor(site);
+    const { codes, scales } = encodeSite(site, request);
+    const arranged = arrangement === 'transposed' ? swapLastAxes(codes, shape) : codes;
+    const arrangedShape =
+      arrangement === 'transposed' ? [...shape.slice(0, -2), shape.at(-1) ?? 1, shape.at(-2) ?? 1] : shape;
+    const typed = dtype === 'uint8' ? Uint8Array.from(arranged, (code) => code + unsignedZero) : arranged;
+    const scaleShape = granularity === 'tensor' ? [] : (request.scaleShape ?? [scales.length]);
+    const stored = {
+      codes: this.addConstant(`${site.weight.name}_q`, codesTensor(typed, arrangedShape)),
+      scales: this.addConstant(`${site.weight.name}_s`, floatTensor(scaleShape, scales)),
+      scaleNumbers: scales,
+    };
+    this.#stored.set(key, stored);
+    return stored;
+  }
+
+  #numberOf(weight: Value): number {
+    const number = this.#numbers.get(weight) ?? this.#numbers.size;
+    this.#numbers.set(weight, number);
+    return number;
+  }
+
+  /** A constant of the main graph: one that is there already with these bytes, or a new one with a free name. */
+  addConstant(name: string, tensor: MemoryTensor): Value {
+    const same = this.#constants.find((constant) => equalTensors(constant.tensor, tensor));
+    if (same) return same.value;
+    const value = this.#graph.addInitializer(this.#names.fresh(name), tensor);
+    this.#constants.push({ tensor, value });
+    return value;
+  }
+}
+
+/** Same type, shape and bytes; both in memory. */
+const equalTensors = (a: Tensor, b: Tensor): boolean =>
+  a.dtype === b.dtype &&
+  elementCount(a.shape) === elementCount(b.shape) &&
+  a.shape.join() === b.shape.join() &&
+  Buffer.compare(a.bytes(), b.bytes()) === 0;
