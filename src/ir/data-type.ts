@@ -35,6 +35,8 @@ export const dataTypes = {
   float8e8m0: { onnx: 24, bits: 8, float: true },
   uint2: { onnx: 25, bits: 2, float: false },
   int2: { onnx: 26, bits: 2, float: false },
+  float6e2m3: { onnx: 27, bits: 6, float: true },
+  float6e3m2: { onnx: 28, bits: 6, float: true },
 } as const satisfies Record<string, DataTypeFacts>;
 
 export type DataType = keyof typeof dataTypes;

@@ -1,0 +1,182 @@
+import { realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { CompressError } from '../../../errors.ts';
+import type { Program, Value } from '../../../ir/graph.ts';
+import { FileTensor, type Tensor } from '../../../ir/tensor.ts';
+import { allGraphs, graphsWithin } from '../../../ir/walk.ts';
+import { StagedFile } from '../../staged-file.ts';
+import { denseInitializers } from './encode-graph.ts';
+import { type ExternalLayout, layoutModel } from './model-layout.ts';
+import { payloadFields } from './wire/payload.ts';
+
+/** A file that was written. */
+export interface WrittenFile {
+  readonly path: string;
+  readonly byteLength: number;
+}
+
+/**
+ * Whether tensors go to a file of their own. 'auto': only when one file would be too large for protobuf (2 GiB).
+ * With an object, initializers of at least `thresholdBytes` do.
+ */
+export type ExternalData = 'auto' | 'never' | { readonly thresholdBytes: number; readonly fileName?: string };
+
+export interface WriteOnnxOptions {
+  readonly externalData?: ExternalData;
+  /** Called after each tensor with bytes done and to do. */
+  readonly onProgress?: (done: number, total: number, item: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Protobuf's limit of one message. */
+const largestModelFile = 2 ** 31 - 1;
+/** Under 'auto', tensors of more than this together go to a data file; it leaves room for everything else. */
+const largestInlineTensors = 2_000_000_000;
+/** Smaller tensors stay in the model file: shapes and scalars that shape inference reads. */
+const usualThresholdBytes = 1024;
+/** Tensors that are mapped into memory begin on a page; the rest on a cache line, which vector loads like. */
+const pageBytes = 4096;
+const cacheLineBytes = 64;
+const smallestPageAligned = 1024 * 1024;
+
+const alignmentOf = (tensor: Tensor): number => (tensor.byteLength >= smallestPageAligned ? pageBytes : cacheLineBytes);
+
+const tooLarge = (byteLength: number): CompressError =>
+  new CompressError({
+    code: 'unsupported',
+    message: `the model takes ${byteLength} bytes in one file, more than the 2 GiB that a protobuf file can have`,
+    hint: 'Write it with external data.',
+  });
+
+/** The model as one ONNX file in memory, all tensors in it. @throws unsupported when it would be above 2 GiB. */
+export const encodeProgram = (program: Program): Uint8Array => {
+  const { parts, byteLength } = layoutModel(program);
+  if (byteLength > largestModelFile) throw tooLarge(byteLength);
+  const file = new Uint8Array(byteLength);
+  let at = 0;
+  for (const part of parts) {
+    file.set(part instanceof Uint8Array ? part : part.bytes(), at);
+    at += part.byteLength;
+  }
+  return file;
+};
+
+/** Initializers of all graphs but function bodies, which have none, in the order in which they are written. */
+const initializersOf = (program: Program): Value[] => [...graphsWithin(program.graph)].flatMap(denseInitializers);
+
+const bytesOfInitializers = (values: readonly Value[]): number =>
+  values.reduce((sum, value) => sum + (value.tensor?.byteLength ?? 0), 0);
+
+interface DataPlan extends ExternalLayout {
+  readonly values: readonly Value[];
+  readonly byteLength: number;
+}
+
+const planData = (program: Program, thresholdBytes: number, location: string): DataPlan => {
+  const values = initializersOf(program).filter(
+    ({ tensor }) => tensor && tensor.kind !== 'strings' && tensor.byteLength >= Math.max(1, thresholdBytes),
+  );
+  const offsets = new Map<Value, number>();
+  let end = 0;
+  for (const value of values) {
+    const tensor = value.tensor as Tensor;
+    const alignment = alignmentOf(tensor);
+    end = Math.ceil(end / alignment) * alignment;
+    offsets.set(value, end);
+    end += tensor.byteLength;
+  }
+  return { location, offsets, values, byteLength: end };
+};
+
+const planFor = (program: Program, path: string, choice: ExternalData): DataPlan | undefined => {
+  if (choice === 'never') return undefined;
+  const usualName = `${basename(path)}.data`;
+  if (choice !== 'auto') return planData(program, choice.thresholdBytes, choice.fileName ?? usualName);
+  if (bytesOfInitializers(initializersOf(program)) <= largestInlineTensors) return undefined;
+  return planData(program, usualThresholdBytes, usualName);
+};
+
+/** Tensors are read while the files are written, so no target may be a file that a tensor still lies in. */
+const refuseOverwrite = (program: Program, targets: readonly string[]): void => {
+  const real = (path: string): string => {
+    try {
+      return realpathSync(path);
+    } catch {
+      return resolve(path);
+    }
+  };
+  const wanted = new Set(targets.map(real));
+  for (const graph of allGraphs(program))
+    for (const value of graph.initializers)
+      if (value.tensor instanceof FileTensor && wanted.has(real(value.tensor.path)))
+        throw new CompressError({
+          code: 'unsafe',
+          message: 'writing here would overwrite a file that the model is still read from',
+          where: { file: value.tensor.path, tensor: value.name },
+          hint: 'Choose another output path.',
+        });
+};
+
+/** Bytes of a file tensor that are in memory at once while it is copied. */
+const copyBytes = 8 * 1024 * 1024;
+
+const writeTensor = async (file: StagedFile, tensor: Tensor): Promise<void> => {
+  if (!(tensor instanceof FileTensor)) return file.write(tensor.bytes());
+  const buffer = new Uint8Array(Math.min(copyBytes, tensor.byteLength));
+  for (let begin = 0; begin < tensor.byteLength; begin += buffer.byteLength) {
+    const chunk = buffer.subarray(0, Math.min(buffer.byteLength, tensor.byteLength - begin));
+    tensor.readInto(chunk, begin);
+    await file.write(chunk);
+  }
+};
+
+/**
+ * Writes a model file, and a data file beside it where asked for or needed, tensor by tensor: at most one tensor is in
+ * memory. The same program gives the same bytes. Both files appear only when both are complete.
+ * @throws unsafe when a target is a file that the model is read from; resource errors when the disk refuses.
+ */
+export const writeOnnx = async (
+  program: Program,
+  path: string,
+  options: WriteOnnxOptions = {},
+): Promise<WrittenFile[]> => {
+  const data = planFor(program, path, options.externalData ?? 'auto');
+  const layout = layoutModel(program, data);
+  if (layout.byteLength > largestModelFile) throw tooLarge(layout.byteLength);
+  const dataPath = data && data.values.length > 0 ? join(dirname(path), data.location) : undefined;
+  refuseOverwrite(program, dataPath ? [path, dataPath] : [path]);
+  const total = layout.byteLength + (dataPath && data ? data.byteLength : 0);
+  let done = 0;
+  const finished = (bytes: number, item: string): void => {
+    done += bytes;
+    options.onProgress?.(done, total, item);
+    options.signal?.throwIfAborted();
+  };
+  const files: StagedFile[] = [];
+  try {
+    if (dataPath && data) {
+      const file = await StagedFile.create(dataPath);
+      files.push(file);
+      for (const value of data.values) {
+        const tensor = value.tensor as Tensor;
+        const before = file.byteLength;
+        await file.align(alignmentOf(tensor));
+        await writeTensor(file, tensor);
+        finished(file.byteLength - before, value.name);
+      }
+    }
+    const file = await StagedFile.create(path);
+    files.push(file);
+    for (const part of layout.parts) {
+      if (part instanceof Uint8Array) await file.write(part);
+      else if (part.field === payloadFields.rawData) await writeTensor(file, part.tensor);
+      else await file.write(part.bytes());
+      finished(part.byteLength, basename(path));
+    }
+    for (const staged of files) await staged.commit();
+  } catch (error) {
+    for (const staged of files) await staged.discard();
+    throw error;
+  }
+  return files.map((file) => ({ path: file.path, byteLength: file.byteLength }));
+};
