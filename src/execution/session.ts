@@ -2,16 +2,29 @@ import type { NumericArray } from '../calibration/dataset.ts';
 import type { Program, Value } from '../ir/graph.ts';
 
 export interface SessionOptions {
-  /** Intra-operator threads; default: all cores. */
-  readonly threads?: number;
+  /**
+   * Intra-operator threads; default `sessionThreads`, a fixed number. Sums inside operators depend on how the work is
+   * partitioned, so anything but the default gives results that differ in the last bits.
+   */
+  readonly threads?: number | undefined;
   /** Execution providers in order of preference ('cpu', 'webgpu', 'cuda', …); default cpu. */
-  readonly providers?: readonly string[];
+  readonly providers?: readonly string[] | undefined;
   /** Values to fetch beside the graph's own outputs (intermediate values become outputs of the session's copy). */
-  readonly fetch?: readonly Value[];
+  readonly fetch?: readonly Value[] | undefined;
   /** ORT graph optimisation; 'all' by default. 'none' keeps every intermediate value exactly as the graph computes it. */
-  readonly optimization?: 'none' | 'basic' | 'extended' | 'all';
-  readonly signal?: AbortSignal;
+  readonly optimization?: 'none' | 'basic' | 'extended' | 'all' | undefined;
+  /** Folder for models that are too large to be handed over in memory; default the system's. */
+  readonly scratchDirectory?: string | undefined;
+  /** What the program was opened from, for messages. */
+  readonly origin?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
+
+/**
+ * Threads of a session unless told otherwise, whatever the machine has. With a fixed partition of the work the same
+ * inputs give the same bits on one core and on many.
+ */
+export const sessionThreads = 4;
 
 export type Feeds = ReadonlyMap<string, NumericArray>;
 
@@ -29,3 +42,18 @@ export interface Engine {
   readonly name: string;
   open(program: Program, options?: SessionOptions): Promise<Session>;
 }
+
+/** Opens a session, uses it and closes it, however the use ends. */
+export const withSession = async <Result>(
+  engine: Engine,
+  program: Program,
+  options: SessionOptions,
+  use: (session: Session) => Promise<Result>,
+): Promise<Result> => {
+  const session = await engine.open(program, options);
+  try {
+    return await use(session);
+  } finally {
+    await session.close();
+  }
+};
