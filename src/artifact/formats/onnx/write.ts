@@ -5,15 +5,11 @@ import type { Program, Value } from '../../../ir/graph.ts';
 import { FileTensor, type Tensor } from '../../../ir/tensor.ts';
 import { allGraphs, graphsWithin } from '../../../ir/walk.ts';
 import { StagedFile } from '../../staged-file.ts';
+import { writeTensor } from '../../write-tensor.ts';
+import type { WriteOptions, WrittenFile } from '../../written-file.ts';
 import { denseInitializers } from './encode-graph.ts';
 import { type ExternalLayout, layoutModel } from './model-layout.ts';
 import { payloadFields } from './wire/payload.ts';
-
-/** A file that was written. */
-export interface WrittenFile {
-  readonly path: string;
-  readonly byteLength: number;
-}
 
 /**
  * Whether tensors go to a file of their own. 'auto': only when one file would be too large for protobuf (2 GiB).
@@ -21,11 +17,8 @@ export interface WrittenFile {
  */
 export type ExternalData = 'auto' | 'never' | { readonly thresholdBytes: number; readonly fileName?: string };
 
-export interface WriteOnnxOptions {
+export interface WriteOnnxOptions extends WriteOptions {
   readonly externalData?: ExternalData;
-  /** Called after each tensor with bytes done and to do. */
-  readonly onProgress?: (done: number, total: number, item: string) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** Protobuf's limit of one message. */
@@ -115,19 +108,6 @@ const refuseOverwrite = (program: Program, targets: readonly string[]): void => 
           where: { file: value.tensor.path, tensor: value.name },
           hint: 'Choose another output path.',
         });
-};
-
-/** Bytes of a file tensor that are in memory at once while it is copied. */
-const copyBytes = 8 * 1024 * 1024;
-
-const writeTensor = async (file: StagedFile, tensor: Tensor): Promise<void> => {
-  if (!(tensor instanceof FileTensor)) return file.write(tensor.bytes());
-  const buffer = new Uint8Array(Math.min(copyBytes, tensor.byteLength));
-  for (let begin = 0; begin < tensor.byteLength; begin += buffer.byteLength) {
-    const chunk = buffer.subarray(0, Math.min(buffer.byteLength, tensor.byteLength - begin));
-    tensor.readInto(chunk, begin);
-    await file.write(chunk);
-  }
 };
 
 /**

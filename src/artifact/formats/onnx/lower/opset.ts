@@ -56,7 +56,7 @@ const upgradeBody = (body: Body, from: number, to: number): void => {
   const names = nameSource(body.graph);
   for (let version = from + 1; version <= to; version++)
     for (const graph of graphsWithin(body.graph)) {
-      const place: Place = { graph, fresh: (base) => names.fresh(base), constants: body.constants };
+      const place: Place = { graph, fresh: (base) => names.fresh(base), constants: body.constants, target: to };
       for (const node of [...graph.nodes]) if (node.domain === '') ruleFor(node.op, version)?.(node, place);
     }
 };

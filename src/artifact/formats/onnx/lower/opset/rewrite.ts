@@ -13,6 +13,8 @@ export interface Place {
   readonly fresh: (base: string) => string;
   /** Function bodies have no initializers: constants become nodes there. */
   readonly constants: 'initializers' | 'nodes';
+  /** The version that the upgrade ends at. */
+  readonly target: number;
 }
 
 /** One change of meaning or signature between two operator sets, applied to one node in place. */

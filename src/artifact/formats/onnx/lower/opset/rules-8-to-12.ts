@@ -46,10 +46,10 @@ const upsample9: Rule = (node, place) => {
 /** 9: the state of a Scan moved from leading batch axes to its own inputs. */
 const scan9: Rule = (node) => refuse(node, 'its batch axis was removed');
 
-/** 10: Upsample, which only ever enlarges, became Resize. */
+/** 10: Upsample, which only ever enlarges, became Resize; which neighbour is nearest can be said from 11 on. */
 const upsample10: Rule = (node, place) => {
   const resize = replaceNode(node, place, { op: 'Resize', outputs: 1 });
-  if (mapsToNearest(resize)) resize.setAttribute('nearest_mode', textAttribute('floor'));
+  if (place.target > 10 && mapsToNearest(resize)) resize.setAttribute('nearest_mode', textAttribute('floor'));
 };
 
 /** 10: the mask became boolean. */
@@ -95,10 +95,11 @@ const mapsToNearest = (node: Node): boolean => (node.text('mode') ?? 'nearest') 
  * 11: how coordinates map is spelled out. Resize-10 maps x to x / scale and takes the pixel below when it enlarges,
  * the pixel above when it shrinks (as onnxruntime does; the specification leaves it open).
  */
-const resize11: Rule = (node) => {
+const resize11: Rule = (node, place) => {
   const scales = node.inputs[1];
   node.setInput(2, scales);
-  node.setInput(1, undefined);
+  // The region of interest, which this mode ignores, may be left out from 13 on.
+  node.setInput(1, place.target < 13 ? constantFor(node, place, 'roi', floatTensor([0], [])) : undefined);
   node.setAttribute('coordinate_transformation_mode', textAttribute('asymmetric'));
   if (!mapsToNearest(node) || node.attributes.has('nearest_mode')) return;
   const constant = constantOf(scales);
