@@ -9,6 +9,22 @@ const largestFile = 256 * 1024 * 1024;
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const parse = (source: string, path: string): unknown => {
+  try {
+    return JSON.parse(source);
+  } catch (cause) {
+    const problem = findJsonError(source) ?? source.length;
+    const found =
+      problem >= source.length ? 'the text ends too early' : `unexpected ${JSON.stringify(source[problem])}`;
+    throw new CompressError({
+      code: 'malformed',
+      message: `not well-formed JSON: ${found}`,
+      where: { file: path, ...positionOf(source, problem) },
+      cause,
+    });
+  }
+};
+
 /**
  * A file that holds one JSON object. A byte-order mark is accepted.
  * @throws not-found; malformed with line and column; unsafe for files beyond 256 MiB.
@@ -29,17 +45,7 @@ export const readJsonObject = (path: string): JsonObject => {
   } catch (cause) {
     throw new CompressError({ code: 'malformed', message: 'the file is not UTF-8 text', where: { file: path }, cause });
   }
-  const problem = findJsonError(source);
-  if (problem !== undefined) {
-    const found =
-      problem === source.length ? 'the file ends too early' : `unexpected ${JSON.stringify(source[problem])}`;
-    throw new CompressError({
-      code: 'malformed',
-      message: `not well-formed JSON: ${found}`,
-      where: { file: path, ...positionOf(source, problem) },
-    });
-  }
-  const value: unknown = JSON.parse(source);
+  const value = parse(source, path);
   if (isObject(value)) return value;
   throw new CompressError({
     code: 'malformed',

@@ -1,8 +1,11 @@
 /** Tokens of JSON, matched where the reader stands. */
 const space = /[ \t\r\n]*/y;
-const scalar =
-  /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
-const text = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+
+const quote = 0x22;
+const backslash = 0x5c;
+const firstPrintable = 0x20;
 
 /**
  * Offset of the first character that keeps `source` from being JSON; its length when something is missing at the end.
@@ -24,9 +27,22 @@ export const findJsonError = (source: string): number | undefined => {
     at++;
     return true;
   };
+  const takeText = (): boolean => {
+    if (!takeCharacter('"')) return false;
+    for (;;) {
+      const code = source.charCodeAt(at);
+      if (code === backslash) {
+        if (!take(escape)) return false;
+      } else if (code === quote) {
+        at++;
+        return true;
+      } else if (code >= firstPrintable) at++;
+      else return false;
+    }
+  };
   const key = (): boolean => {
     skip();
-    if (!take(text)) return false;
+    if (!takeText()) return false;
     skip();
     return takeCharacter(':');
   };
@@ -47,6 +63,8 @@ export const findJsonError = (source: string): number | undefined => {
         open.push('[');
         continue;
       }
+    } else if (source[at] === '"') {
+      if (!takeText()) return at;
     } else if (!take(scalar)) return at;
     for (;;) {
       skip();

@@ -8,7 +8,7 @@ import { missingTensor, openSafetensors, type SafetensorsSource } from './open.t
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /** A shard is a file in the folder of its index, never a path out of it. */
-const isPlainName = (name: string): boolean => /^[^/\\\0:]+$/.test(name) && name !== '.' && name !== '..';
+const isPlainName = (name: string): boolean => /^[\w.-]+$/.test(name) && !/^\.+$/.test(name);
 
 const readWeightMap = (indexPath: string): ReadonlyMap<string, string> => {
   const parsed = indexSchema.safeParse(readJsonObject(indexPath));
