@@ -1,3 +1,4 @@
+import { internalError } from '../../../errors.ts';
 import { gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import type { RoundingMethod } from './method.ts';
@@ -15,8 +16,8 @@ export const gptq: RoundingMethod = {
   summary: 'rounding errors are made good by the columns still to come, weighed by the inputs of calibration data',
   needs: 'gram',
   async round(problem) {
-    const { weight, rows, columns, groupSize, scheme, gram, settings, signal } = problem;
-    if (!gram) throw new TypeError('gptq needs H');
+    const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
+    if (!gram) throw internalError('gptq was called without H');
     const clip = clipSearchFor(problem);
     const solved = await solve({
       weight,
@@ -26,6 +27,7 @@ export const gptq: RoundingMethod = {
       bits: scheme.bits,
       groupSize,
       scheme: scheme.grid,
+      scaleType,
       ...(clip ? { clip } : {}),
       actOrder: settings.actOrder,
       damp: settings.damp,

@@ -19,6 +19,8 @@ export interface RoundingProblem {
   readonly groupSize: number;
   /** H = E[x xᵀ] (columns, columns), symmetric; only undefined for methods that need nothing. */
   readonly gram: Float64Array | undefined;
+  /** Type that scales will be stored in. */
+  readonly scaleType: 'float32' | 'float16';
   readonly settings: RoundingSettings;
   readonly signal: AbortSignal;
 }

@@ -8,7 +8,7 @@ export const rtn: RoundingMethod = {
   summary: 'round to nearest: no data needed',
   needs: 'nothing',
   async round(problem) {
-    const { weight, rows, columns, groupSize, scheme, signal } = problem;
+    const { weight, rows, columns, groupSize, scheme, scaleType, signal } = problem;
     const clip = clipSearchFor(problem);
     const rounded = await quantizeRtn({
       weight,
@@ -17,6 +17,7 @@ export const rtn: RoundingMethod = {
       bits: scheme.bits,
       groupSize,
       scheme: scheme.grid,
+      scaleType,
       ...(clip ? { clip } : {}),
       signal,
     });

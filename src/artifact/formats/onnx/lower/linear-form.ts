@@ -127,13 +127,12 @@ export const linearForm = (tensor: PackedTensor): LinearForm => {
   const blocked = blockSize > 0;
   const columnsFirst = blocked && view.columnAxis < view.rowAxis;
   const gridShape = blocked ? (columnsFirst ? [groups, rows] : [rows, groups]) : [rows];
-  const zeroType = codeTypes[storedBits].unsigned;
   return {
     data: dataTensor(tensor, view),
     scales: scalesTensor(facts, gridShape, columnsFirst ? transposeF32(scales, rows, groups) : scales),
     zeroPoints: zeroPoints
       ? new MemoryTensor(
-          zeroType,
+          codeTypes[storedBits].unsigned,
           gridShape,
           packFlat(columnsFirst ? transposeU8(zeroPoints, rows, groups) : zeroPoints, storedBits),
         )

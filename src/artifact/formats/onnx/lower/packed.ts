@@ -69,3 +69,11 @@ export const perBlock = <T extends Float32Array | Uint8Array>(
       made[row * blocks + block] = perGroup[row * groups + Math.floor((block * blockSize) / groupSize)]!;
   return made;
 };
+
+/** The same weight with its codes stored in 4 bits. */
+export const widenToFourBits = (tensor: PackedTensor): PackedTensor => {
+  const { facts } = tensor;
+  const { rows, columns } = facts;
+  const codes = packRows({ codes: tensor.unpackedCodes(), rows, columns, bits: 4 });
+  return new PackedTensor({ ...facts, storedBits: 4, codes });
+};

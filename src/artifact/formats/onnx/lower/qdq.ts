@@ -4,12 +4,13 @@ import { bitsOf } from '../../../../ir/data-type.ts';
 import { type NameSource, nameSource } from '../../../../ir/edit/names.ts';
 import { replaceAllUses, setConstant } from '../../../../ir/edit/replace.ts';
 import { intAttribute, intsAttribute, Node, type Program, Value } from '../../../../ir/graph.ts';
+import type { PackedTensor } from '../../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../../ir/read.ts';
 import { DerivedTensor } from '../../../../ir/tensor.ts';
 import type { Finding } from '../../../../recipe/events.ts';
 import { type LinearForm, linearForm } from './linear-form.ts';
 import { irVersionFor, raiseIrVersion, upgradeOpset } from './opset.ts';
-import { type PackedConstant, packedConstants, removeConstant } from './packed.ts';
+import { type PackedConstant, packedConstants, removeConstant, widenToFourBits } from './packed.ts';
 import type { LoweredWeight, LoweringReport } from './report.ts';
 
 const opsetOf = (program: Program): number => program.opsets.get('') ?? 1;
@@ -41,6 +42,16 @@ const raiseFor = (program: Program, wanted: readonly number[]): Finding[] => {
     break;
   }
   return findings;
+};
+
+/**
+ * What can be stored as it is. onnxruntime (1.30) cannot load a Transpose (of a tied head) behind 2-bit integers with
+ * zero points: they are stored in 4 bits.
+ */
+const storableTensor = ({ value, tensor }: PackedConstant): PackedTensor => {
+  const { storedBits, zeroPoints } = tensor.facts;
+  const transposed = value.uses.some(({ node }) => node.op === 'Transpose');
+  return storedBits === 2 && zeroPoints && transposed ? widenToFourBits(tensor) : tensor;
 };
 
 /** Inserts DequantizeLinear (and what gives its result the weight's shape) where the constant stood. */
@@ -84,7 +95,7 @@ const insertDequantize = (constant: PackedConstant, form: LinearForm, names: Nam
 export const lowerToQdq = (program: Program): LoweringReport => {
   const constants = packedConstants(program);
   if (constants.length === 0) return { weights: [], findings: [] };
-  const forms = new Map(constants.map((constant) => [constant.value, linearForm(constant.tensor)]));
+  const forms = new Map(constants.map((constant) => [constant.value, linearForm(storableTensor(constant))]));
   const findings = raiseFor(
     program,
     [...forms.values()].map(({ opset }) => opset),
@@ -95,12 +106,12 @@ export const lowerToQdq = (program: Program): LoweringReport => {
   // Raising the operator set may have replaced nodes, never constants: look them up again for their holders.
   for (const constant of packedConstants(program)) {
     const { value, tensor } = constant;
-    const form = forms.get(value) ?? linearForm(tensor);
+    const form = forms.get(value)!;
     if (form.opset <= opsetOf(program)) {
       weights.push({
         weight: value.name,
         form: 'DequantizeLinear',
-        bits: tensor.facts.storedBits,
+        bits: bitsOf(form.data.dtype),
         blockSize: form.blockSize,
       });
       insertDequantize(constant, form, names);
