@@ -49,14 +49,19 @@ const attributeKey = (attribute: Attribute): string | undefined => {
 export class OperatorBuilder {
   readonly graph: Graph;
   readonly #prefix: string;
+  readonly #before: Node | undefined;
   readonly #names: NameSource;
   readonly #numbers = new Map<Value, number>();
   readonly #calls = new Map<string, readonly Value[]>();
   readonly #constants = new Map<string, Value>();
 
-  /** @param prefix starts the name of everything made. */
-  constructor(graph: Graph, prefix: string) {
+  /**
+   * @param prefix starts the name of everything made.
+   * @param before new nodes stand before this one; without it, at the end of the graph.
+   */
+  constructor(graph: Graph, prefix: string, before?: Node) {
     this.graph = graph;
+    this.#before = before;
     this.#prefix = prefix;
     this.#names = nameSource(graph);
   }
@@ -81,7 +86,7 @@ export class OperatorBuilder {
       { length: outputCount },
       (_, index) => new Value(this.#names.fresh(outputCount === 1 ? `${name}.out` : `${name}.out${index}`)),
     );
-    this.graph.insert(new Node({ op, name, inputs, outputs, attributes }));
+    this.graph.insert(new Node({ op, name, inputs, outputs, attributes }), this.#before);
     this.#typeOutputs(op, inputs, outputs);
     if (key !== undefined) this.#calls.set(key, outputs);
     return outputs;

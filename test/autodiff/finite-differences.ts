@@ -1,12 +1,12 @@
 import { expect } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.ts';
+import { prepareForGradients } from '../../src/autodiff/prepare.ts';
 import type { NumericArray } from '../../src/calibration/dataset.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import type { Session } from '../../src/execution/session.ts';
 import { OperatorBuilder } from '../../src/ir/build.ts';
 import { cloneProgram } from '../../src/ir/clone.ts';
 import { type Program, Value } from '../../src/ir/graph.ts';
-import { inferShapes } from '../../src/ir/inference/infer.ts';
 import { elementCount, tensorType } from '../../src/ir/shape.ts';
 import { parseProgram } from '../../src/ir/text/parse.ts';
 import { Random } from '../../src/random.ts';
@@ -89,7 +89,7 @@ const programOf = (test: GradientCase): Program => {
  */
 const differentiate = (program: Program, lossName: string, of: readonly string[], prefix: string): Program => {
   const copy = cloneProgram(program);
-  inferShapes(copy);
+  prepareForGradients(copy);
   const { graph } = copy;
   const loss = graph.outputs.find((value) => value.name === lossName)!;
   const seed = new Value(`${prefix}.seed`, loss.type);

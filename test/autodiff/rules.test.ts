@@ -342,7 +342,46 @@ const compositions: readonly GradientCase[] = [
   },
 ];
 
-const groups = { elementwise, binary, products, reductions, movement, normalization, convolution, compositions };
+const recurrentInputs = { x: [3, 2, 4], w: [1, 12, 4], r: [1, 12, 3], b: [1, 24], h: [1, 2, 3] };
+
+const recurrent: readonly GradientCase[] = [
+  {
+    name: 'LSTM',
+    inputs: { x: [3, 2, 4], w: [1, 12, 4], r: [1, 12, 3], b: [1, 24], h: [1, 2, 3], c: [1, 2, 3] },
+    body: 'a, l, m = LSTM(x, w, r, b, _, h, c, hidden_size=3)\nn = Add(l, m)\nz = Add(a, n)',
+    ...single,
+  },
+  {
+    name: 'LSTM in both directions',
+    inputs: { x: [2, 2, 3], w: [2, 8, 3], r: [2, 8, 2] },
+    body: 'z = LSTM(x, w, r, hidden_size=2, direction="bidirectional")',
+    ...single,
+  },
+  {
+    name: 'GRU',
+    inputs: { ...recurrentInputs, w: [1, 9, 4], r: [1, 9, 3], b: [1, 18] },
+    body: 'a, z = GRU(x, w, r, b, _, h, hidden_size=3)',
+    ...single,
+  },
+  {
+    name: 'GRU, linear before reset, reversed',
+    inputs: { ...recurrentInputs, w: [1, 9, 4], r: [1, 9, 3], b: [1, 18] },
+    body: 'z = GRU(x, w, r, b, _, h, hidden_size=3, linear_before_reset=1, direction="reverse")',
+    ...single,
+  },
+];
+
+const groups = {
+  elementwise,
+  binary,
+  products,
+  reductions,
+  movement,
+  normalization,
+  convolution,
+  recurrent,
+  compositions,
+};
 
 for (const [name, cases] of Object.entries(groups))
   describe(`the gradient of ${name} operators equals central differences, and so does its own gradient:`, () => {
