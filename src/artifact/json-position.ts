@@ -1,7 +1,7 @@
 /** Tokens of JSON, matched where the reader stands. */
 const space = /[ \t\r\n]*/y;
 const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
-const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const escapeSequence = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -32,7 +32,7 @@ export const findJsonError = (source: string): number | undefined => {
     for (;;) {
       const code = source.charCodeAt(at);
       if (code === backslash) {
-        if (!take(escape)) return false;
+        if (!take(escapeSequence)) return false;
       } else if (code === quote) {
         at++;
         return true;

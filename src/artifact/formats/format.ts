@@ -1,0 +1,30 @@
+import type { z } from 'zod';
+import type { Model } from '../../ir/model.ts';
+import type { Finding } from '../../recipe/events.ts';
+import type { WriteOptions, WrittenFile } from '../written-file.ts';
+import type { WeightFacts } from './weight-facts.ts';
+
+/** What a format has written into a folder. */
+export interface FormatResult {
+  readonly files: readonly WrittenFile[];
+  /** The file to open the result by, as a path inside the folder; undefined when the result cannot be run. */
+  readonly entry: string | undefined;
+  /** How each weight stands in the files. */
+  readonly weights: readonly WeightFacts[];
+  readonly findings: readonly Finding[];
+}
+
+/** One form in which a model can be written. */
+export interface FormatCard<Options = unknown> {
+  readonly name: string;
+  readonly summary: string;
+  /** Strict zod object; its output has no optional keys. */
+  readonly options: z.ZodType<Options>;
+  /** Layout that a decoder's graph must have; undefined when any will do. */
+  readonly layout: 'generation' | undefined;
+  /**
+   * Writes into an existing folder; file names are the format's own. The model is not changed.
+   * @throws unsupported when the model cannot be carried; resource errors.
+   */
+  write(model: Model, directory: string, options: Options, context: WriteOptions): Promise<FormatResult>;
+}

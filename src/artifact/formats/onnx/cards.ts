@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { cloneProgram } from '../../../ir/clone.ts';
+import type { Program } from '../../../ir/graph.ts';
+import type { FormatCard } from '../format.ts';
+import { weightFacts } from '../weight-facts.ts';
+import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
+import { lowerToQdq } from './lower/qdq.ts';
+import type { LoweringReport } from './lower/report.ts';
+import { type ExternalData, writeOnnx } from './write.ts';
+
+const fileName = 'model.onnx';
+
+const externalData = z
+  .enum(['auto', 'never', 'always'])
+  .default('auto')
+  .describe('Whether weights go to model.onnx.data: auto (only beyond the 2 GiB of a protobuf file), never, always');
+
+const externalDataOf = (choice: z.output<typeof externalData>): ExternalData =>
+  choice === 'always' ? { thresholdBytes: 1024 } : choice;
+
+const standardOptions = z.strictObject({ external_data: externalData });
+
+const blockOptions = z.strictObject({
+  external_data: externalData,
+  accuracy_level: z
+    .union([z.literal(0), z.literal(1), z.literal(2), z.literal(3), z.literal(4)])
+    .default(0)
+    .describe('Least precision of the products: 0 as the inputs, 1 float32, 2 float16, 3 bfloat16, 4 int8'),
+});
+
+interface CardFacts<Options> {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: z.ZodType<Options>;
+  lower(program: Program, options: Options): LoweringReport;
+}
+
+const onnxCard = <Options extends { readonly external_data: z.output<typeof externalData> }>(
+  facts: CardFacts<Options>,
+): FormatCard<Options> => ({
+  name: facts.name,
+  summary: facts.summary,
+  options: facts.options,
+  layout: undefined,
+  async write(model, directory, options, context) {
+    const program = cloneProgram(model.program);
+    const lowering = facts.lower(program, options);
+    const files = await writeOnnx(program, join(directory, fileName), {
+      ...context,
+      externalData: externalDataOf(options.external_data),
+    });
+    return { files, entry: fileName, weights: weightFacts(model.program, lowering), findings: lowering.findings };
+  },
+});
+
+export const onnxFormat = onnxCard({
+  name: 'onnx',
+  summary: 'ONNX with standard operators; quantized weights are read through DequantizeLinear',
+  options: standardOptions,
+  lower: lowerToQdq,
+});
+
+export const onnxQdqFormat = onnxCard({
+  name: 'onnx-qdq',
+  summary: 'The same as onnx, under the name that says what happens to quantized weights',
+  options: standardOptions,
+  lower: lowerToQdq,
+});
+
+export const onnxMatMulNBitsFormat = onnxCard({
+  name: 'onnx-matmulnbits',
+  summary: "ONNX with onnxruntime's block-wise operators (MatMulNBits, GatherBlockQuantized) for quantized weights",
+  options: blockOptions,
+  lower: (program, options) => lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level }),
+});
