@@ -40,7 +40,8 @@ const sessionOptions = (options: SessionOptions): Ort.InferenceSession.SessionOp
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: optimizationLevels[options.optimization ?? 'all'],
-    logSeverityLevel: 3,
+    // Errors come as exceptions; onnxruntime need not print them too.
+    logSeverityLevel: 4,
     // Waiting threads may only spin where each has a core to itself; it does not change results.
     extra: { session: { intra_op: { allow_spinning: threads <= availableParallelism() ? '1' : '0' } } },
   };
@@ -156,10 +157,13 @@ const open = async (program: Program, options: SessionOptions = {}): Promise<Ses
     const fed: Record<string, Ort.Tensor> = {};
     for (const [name, array] of feeds) if (inputs.has(name)) fed[name] = toTensor(runtime, name, array);
     const names = (wanted ?? native.outputNames).filter((name) => !echoed.includes(name));
-    const results = await native.run(fed, names).catch((cause: unknown) => {
-      throw onnxruntimeError(cause, 'run', model, 'mismatch');
-    });
-    const arrays = new Map(names.map((name) => [name, fromTensor(name, results[name]!)]));
+    const arrays = new Map<string, NumericArray>();
+    if (names.length > 0) {
+      const results = await native.run(fed, names).catch((cause: unknown) => {
+        throw onnxruntimeError(cause, 'run', model, 'mismatch');
+      });
+      for (const name of names) arrays.set(name, fromTensor(name, results[name]!));
+    }
     for (const name of echoed) {
       const array = feeds.get(name);
       if (array && (!wanted || wanted.includes(name))) arrays.set(name, array);

@@ -52,7 +52,7 @@ const spec = z
     }),
   );
 
-/** The shape that one sample of an input gets: its first dimension is the batch, one where it is free. */
+/** The shape that one sample of an input gets: the batch (a free first dimension, or one of that name) is one. */
 const sampleShape = (input: InputSignature, options: RandomOptions): number[] => {
   if (!input.shape)
     throw new CompressError({
@@ -63,7 +63,7 @@ const sampleShape = (input: InputSignature, options: RandomOptions): number[] =>
   return input.shape.map((dim, axis) => {
     if (typeof dim === 'number') return dim;
     if (dim !== null && Object.hasOwn(options.dimensions, dim)) return options.dimensions[dim] ?? 1;
-    return axis === 0 ? 1 : options.window;
+    return axis === 0 || (dim ?? '').includes('batch') ? 1 : options.window;
   });
 };
 
