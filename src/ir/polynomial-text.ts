@@ -13,10 +13,11 @@ import {
 /**
  * Parses the text of a dimension:
  *   sum     := ['-'] product (('+' | '-') product)*
- *   product := factor (('*' | '/' | '//') factor)*        '/' is floor division
+ *   product := factor (('*' | '//') factor)*              '//' is floor division; so is '/' inside 'floor('
  *   factor  := integer | symbol | '(' sum ')' | 'floor(' sum ')' | ('max' | 'min') '(' sum ',' sum ')'
  *   symbol  := [A-Za-z_] [A-Za-z0-9_.:]* | "'" any but a quote "'"
- * Undefined for a text that is none of this (file formats allow any text as the name of a dimension).
+ * Undefined for a text that is none of this: file formats allow any text as the name of a dimension, and exporters
+ * write paths (`Unsqueeze/decoder/3_dim_1`), so a '/' elsewhere is no division.
  */
 export const parseDimensionText = (text: string): Polynomial | undefined => {
   const tokens = text.match(/'[^']*'|[A-Za-z_][A-Za-z0-9_.:]*|\d+|\/\/|[-+*/(),]|\S/g) ?? [];
@@ -29,6 +30,7 @@ class Parser {
   readonly #tokens: readonly string[];
   #next = 0;
   #failed = false;
+  #insideFloor = false;
 
   constructor(tokens: readonly string[]) {
     this.#tokens = tokens;
@@ -63,7 +65,8 @@ class Parser {
 
   #product(): Polynomial {
     let product = this.#factor();
-    for (let sign = this.#take('*', '/', '//'); sign && !this.#failed; sign = this.#take('*', '/', '//')) {
+    const signs = this.#insideFloor ? ['*', '//', '/'] : ['*', '//'];
+    for (let sign = this.#take(...signs); sign && !this.#failed; sign = this.#take(...signs)) {
       const next = this.#factor();
       if (sign === '*') product = multiplyPolynomials(product, next);
       else if (constantOfPolynomial(next) === 0) return this.#fail();
@@ -77,6 +80,14 @@ class Parser {
     return this.#take(')') ? inner : this.#fail();
   }
 
+  #floor(): Polynomial {
+    const outer = this.#insideFloor;
+    this.#insideFloor = true;
+    const inner = this.#group();
+    this.#insideFloor = outer;
+    return inner;
+  }
+
   #factor(): Polynomial {
     if (this.#failed) return constantPolynomial(0);
     if (this.#take('(')) return this.#group();
@@ -84,7 +95,7 @@ class Parser {
     if (token === undefined) return this.#fail();
     if (/^\d/.test(token))
       return Number.isSafeInteger(Number(token)) ? constantPolynomial(Number(token)) : this.#fail();
-    if (token === 'floor' && this.#take('(')) return this.#group();
+    if (token === 'floor' && this.#take('(')) return this.#floor();
     if ((token === 'max' || token === 'min') && this.#take('(')) {
       const a = this.sum();
       if (!this.#take(',')) return this.#fail();

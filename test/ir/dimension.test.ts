@@ -28,7 +28,10 @@ describe('dimension arithmetic', () => {
     expect(addDims('batch size', 1)).toBe("'batch size'+1");
     expect(canonicalDim("'batch size'+1")).toBe("'batch size'+1");
     expect(canonicalDim('')).toBe("''");
-    expect(canonicalDim('n/0')).toBe("'n/0'");
+    expect(canonicalDim('n//0')).toBe("'n//0'");
+    expect(canonicalDim('Unsqueeze/model/3_dim_1')).toBe("'Unsqueeze/model/3_dim_1'");
+    expect(canonicalDim('s0//2')).toBe('floor(s0/2)');
+    expect(canonicalDim('floor(s0/2)*2')).toBe('2*floor(s0/2)');
   });
 
   it('adds, subtracts and multiplies', () => {

@@ -73,7 +73,7 @@ const inputFact = (value: Value, shapes: ReadonlyMap<string, Shape> | undefined)
   if (value.tensor) return constantFact(value.tensor);
   const given = shapes?.get(value.name);
   const stated = value.type;
-  if (!given) return { type: stated };
+  if (!given) return { type: withNamedDims(value.name, stated) };
   const type: ValueType = { kind: 'tensor', dtype: stated?.kind === 'tensor' ? stated.dtype : undefined, shape: given };
   if (stated && contradicts(stated, type))
     throw new CompressError({
@@ -82,6 +82,13 @@ const inputFact = (value: Value, shapes: ReadonlyMap<string, Shape> | undefined)
       where: { tensor: value.name },
     });
   return { type };
+};
+
+/** Unnamed dimensions of an input get a name, so that what is computed from them can be expressed. */
+const withNamedDims = (name: string, type: ValueType | undefined): ValueType | undefined => {
+  if (type?.kind !== 'tensor' || !type.shape) return type;
+  const symbol = name.replaceAll(/[^A-Za-z0-9_]/g, '_').replace(/^(?![A-Za-z_])/, '_');
+  return { ...type, shape: type.shape.map((dim, axis) => dim ?? `${symbol}_dim_${axis}`) };
 };
 
 /** One inference over a program. Bodies of control flow may be gone through several times: the last account counts. */
