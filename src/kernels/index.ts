@@ -8,6 +8,8 @@ export {
   isDecodableFloat,
   narrowFloats,
 } from './float.ts';
+export { type GptqInput, type GptqResult, gptq } from './gptq.ts';
+export { CrossGram, GramAccumulator, type GramOptions, type PatchLayout } from './gram.ts';
 export type { ClipSearch, GridOptions, GridScheme, Grids, RoundedWeight, WeightMatrix } from './grid.ts';
 export {
   Hasher,
@@ -18,6 +20,16 @@ export {
   type SafetensorsHeader,
 } from './hash.ts';
 export type { JobOptions } from './job.ts';
+export {
+  cholesky,
+  choleskyInverse,
+  eigenSymmetric,
+  matmul,
+  type SymmetricEigen,
+  solveSymmetricPositive,
+  svd,
+  type ThinSvd,
+} from './linalg.ts';
 export {
   packBlocks,
   packFlat,

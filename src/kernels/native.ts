@@ -46,6 +46,76 @@ export interface NativeAddon {
     zeroPoints: Uint8Array | null,
     zero: number,
   ): Float32Array<ArrayBuffer>;
+  gptq(
+    matrix: NativeMatrix,
+    hessian: Float64Array,
+    grid: NativeGrid,
+    options: { byActivation: boolean; damp: number; retries: number; blockSize: number; exact: boolean },
+    control: NativeControl,
+  ): Promise<NativeRounded & { damp: number; retries: number; deadColumns: number; loss: number }>;
+
+  readonly GramAccumulator: new (n: number) => NativeGram;
+  gramFromBytes(bytes: Uint8Array): NativeGram;
+  readonly CrossGramAccumulator: new (m: number, n: number) => NativeCrossGram;
+
+  matmulF32(a: Float32Array, b: Float32Array, layout: NativeProduct): Promise<Float32Array<ArrayBuffer>>;
+  matmulF64(a: Float64Array, b: Float64Array, layout: NativeProduct): Promise<Float64Array<ArrayBuffer>>;
+  cholesky(matrix: Float64Array, n: number): Promise<Float64Array<ArrayBuffer>>;
+  choleskyInverse(matrix: Float64Array, n: number): Promise<Float64Array<ArrayBuffer>>;
+  solveSymmetricPositive(
+    matrix: Float64Array,
+    n: number,
+    right: Float64Array,
+    columns: number,
+  ): Promise<Float64Array<ArrayBuffer>>;
+  eigenSymmetric(
+    matrix: Float64Array,
+    n: number,
+  ): Promise<{ values: Float64Array<ArrayBuffer>; vectors: Float64Array<ArrayBuffer> }>;
+  svd(
+    matrix: Float64Array,
+    rows: number,
+    columns: number,
+  ): Promise<{ u: Float64Array<ArrayBuffer>; s: Float64Array<ArrayBuffer>; vt: Float64Array<ArrayBuffer> }>;
+}
+
+export interface NativeProduct {
+  rows: number;
+  inner: number;
+  columns: number;
+  transposeA: boolean;
+  transposeB: boolean;
+}
+
+export interface NativePatches {
+  batch: number;
+  channels: number;
+  height: number;
+  width: number;
+  kernel: [number, number];
+  strides: [number, number];
+  dilations: [number, number];
+  pads: [number, number, number, number];
+  firstChannel: number;
+  groupChannels: number;
+}
+
+export interface NativeGram {
+  add(x: Float32Array, rows: number, exact: boolean): Promise<void>;
+  addPatches(x: Float32Array, layout: NativePatches, exact: boolean): Promise<void>;
+  merge(other: NativeGram): void;
+  count(): number;
+  sums(): Float64Array<ArrayBuffer>;
+  diagonal(): Float64Array<ArrayBuffer>;
+  matrix(): Float64Array<ArrayBuffer>;
+  toBytes(): Uint8Array<ArrayBuffer>;
+}
+
+export interface NativeCrossGram {
+  add(full: Float32Array, x: Float32Array, rows: number): Promise<void>;
+  merge(other: NativeCrossGram): void;
+  count(): number;
+  matrix(): Float64Array<ArrayBuffer>;
 }
 
 export interface NativeControl {

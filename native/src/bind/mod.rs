@@ -2,7 +2,10 @@
 //! Borrowed arrays must not be changed or transferred by JavaScript before the promise settles.
 
 mod float;
+mod gptq;
+mod gram;
 mod hash;
+mod linalg;
 mod pack;
 mod round;
 mod threads;

@@ -4,8 +4,10 @@ pub mod control;
 pub mod dispatch;
 pub mod fault;
 pub mod float;
+pub mod gram;
 pub mod hash;
 pub mod header;
+pub mod linalg;
 pub mod pack;
 pub mod round;
 #[cfg(test)]

@@ -124,12 +124,17 @@ pub fn transpose<T: Copy + Default + Send + Sync>(matrix: &[T], rows: usize, col
     transposed.par_chunks_mut(BLOCK * rows).enumerate().for_each(|(panel, transposed)| {
         let first = panel * BLOCK;
         let width = transposed.len() / rows;
+        let mut block = [[T::default(); BLOCK]; BLOCK];
         for top in (0..rows).step_by(BLOCK) {
-            let bottom = (top + BLOCK).min(rows);
-            for column in 0..width {
-                let target = &mut transposed[column * rows..][top..bottom];
-                let source = matrix[top * columns + first + column..].iter().step_by(columns);
-                target.iter_mut().zip(source).for_each(|(target, source)| *target = *source);
+            let height = BLOCK.min(rows - top);
+            for row in 0..height {
+                let source = &matrix[(top + row) * columns + first..][..width];
+                for (line, value) in block.iter_mut().zip(source) {
+                    line[row] = *value;
+                }
+            }
+            for (column, line) in block[..width].iter().enumerate() {
+                transposed[column * rows + top..][..height].copy_from_slice(&line[..height]);
             }
         }
     });

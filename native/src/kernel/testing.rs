@@ -35,3 +35,29 @@ impl Random {
         (0..count).map(|_| self.normal() as f32).collect()
     }
 }
+
+/// Runs in a pool of its own with this many threads.
+pub fn with_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build().unwrap().install(run)
+}
+
+/// A random symmetric positive definite matrix (n, n) with correlated columns, like a Gram matrix of activations.
+pub fn positive_definite(n: usize, seed: u64) -> Vec<f64> {
+    let mut random = Random::new(seed);
+    let samples = n + 8;
+    let mut x = vec![0.0; samples * n];
+    for row in x.chunks_mut(n) {
+        let common = random.normal();
+        row.iter_mut().for_each(|value| *value = random.normal() + 0.7 * common);
+    }
+    let mut matrix = vec![0.0; n * n];
+    for row in x.chunks(n) {
+        for i in 0..n {
+            for j in 0..n {
+                matrix[i * n + j] += row[i] * row[j];
+            }
+        }
+    }
+    (0..n).for_each(|index| matrix[index * n + index] += 0.05 * samples as f64);
+    matrix.iter().map(|value| value / samples as f64).collect()
+}

@@ -3,6 +3,9 @@
 //! `weight = (code - zero) * scale`.
 
 pub mod clip;
+pub mod curvature;
+pub mod gptq;
 pub mod grid;
 pub mod power;
 pub mod rtn;
+mod strip;

@@ -41,7 +41,7 @@ pub fn quantize_rtn(weight: &[f32], size: Size, spec: &GridSpec, control: &Contr
     let mut grids = Grids::zeroed(size.rows, groups);
     let mut codes = vec![0; size.count()];
     let rows = size.task_rows();
-    control.begin(size.rows as u64);
+    control.begin(size.count() as u64);
     weight
         .par_chunks(rows * size.columns)
         .zip(codes.par_chunks_mut(rows * size.columns))
@@ -49,22 +49,26 @@ pub fn quantize_rtn(weight: &[f32], size: Size, spec: &GridSpec, control: &Contr
         .zip(grids.zero_points.par_chunks_mut(rows * groups))
         .enumerate()
         .try_for_each(|(task, (((weight, codes), scales), zero_points))| {
-            let rows_here = weight.len() / size.columns;
             fit_rows(spec, size.columns, weight, scales, zero_points)
                 .map_err(|(row, fault)| fault.at(task * rows + row))?;
             code_rows(spec, size.columns, weight, scales, zero_points, codes);
-            control.advance(rows_here as u64)
+            control.advance(weight.len() as u64)
         })?;
     Ok(Rounded { codes, grids })
 }
 
 /// Chooses grids for `weight` without rounding.
 pub fn choose_grid(weight: &[f32], size: Size, spec: &GridSpec, control: &Control) -> Result<Grids, Fault> {
+    control.begin(size.count() as u64);
+    fit_grids(weight, size, spec, control)
+}
+
+/// `choose_grid` as a part of longer work: it counts the weights it is done with.
+pub fn fit_grids(weight: &[f32], size: Size, spec: &GridSpec, control: &Control) -> Result<Grids, Fault> {
     expect_length("weight", weight.len(), size.count())?;
     let groups = spec.groups(size.columns);
     let mut grids = Grids::zeroed(size.rows, groups);
     let rows = size.task_rows();
-    control.begin(size.rows as u64);
     weight
         .par_chunks(rows * size.columns)
         .zip(grids.scales.par_chunks_mut(rows * groups))
@@ -73,7 +77,7 @@ pub fn choose_grid(weight: &[f32], size: Size, spec: &GridSpec, control: &Contro
         .try_for_each(|(task, ((weight, scales), zero_points))| {
             fit_rows(spec, size.columns, weight, scales, zero_points)
                 .map_err(|(row, fault)| fault.at(task * rows + row))?;
-            control.advance((weight.len() / size.columns) as u64)
+            control.advance(weight.len() as u64)
         })?;
     Ok(grids)
 }
@@ -92,7 +96,7 @@ pub fn quantize_on_grid(
     expect_length("zero points", grids.zero_points.len(), size.rows * groups)?;
     let mut codes = vec![0; size.count()];
     let rows = size.task_rows();
-    control.begin(size.rows as u64);
+    control.begin(size.count() as u64);
     weight
         .par_chunks(rows * size.columns)
         .zip(codes.par_chunks_mut(rows * size.columns))
@@ -100,7 +104,7 @@ pub fn quantize_on_grid(
         .zip(grids.zero_points.par_chunks(rows * groups))
         .try_for_each(|(((weight, codes), scales), zero_points)| {
             code_rows(spec, size.columns, weight, scales, zero_points, codes);
-            control.advance((weight.len() / size.columns) as u64)
+            control.advance(weight.len() as u64)
         })?;
     Ok(codes)
 }

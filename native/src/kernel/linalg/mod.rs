@@ -1,0 +1,47 @@
+//! Dense linear algebra over faer. Products and factorisations are cut into parts of fixed size, each computed by one
+//! thread, so that sums have the same order whatever the number of threads.
+
+pub mod cholesky;
+pub mod dense;
+pub mod eliminate;
+pub mod product;
+pub mod spectral;
+
+use eliminate::{eliminate_f32, eliminate_f64};
+use faer::traits::RealField;
+
+/// The two precisions that kernels are written for.
+pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
+    fn from_f64(value: f64) -> Self;
+    fn to_f64(self) -> f64;
+    /// `column[r] -= Σ_k errors[k][r] · factors[k]`.
+    fn eliminate(column: &mut [Self], errors: &[Self], factors: &[Self]);
+}
+
+impl Real for f32 {
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn eliminate(column: &mut [f32], errors: &[f32], factors: &[f32]) {
+        eliminate_f32(column, errors, factors);
+    }
+}
+
+impl Real for f64 {
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn eliminate(column: &mut [f64], errors: &[f64], factors: &[f64]) {
+        eliminate_f64(column, errors, factors);
+    }
+}
