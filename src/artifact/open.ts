@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { CompressError } from '../errors.ts';
+import { type BuildOptions, type JsonObject, normaliseBuildOptions } from '../families/family.ts';
+import { familyOf } from '../families/index.ts';
+import type { Program } from '../ir/graph.ts';
+import type { Model } from '../ir/model.ts';
+import { FileTensor } from '../ir/tensor.ts';
+import { allGraphs } from '../ir/walk.ts';
+import { findCompanions } from './formats/huggingface/companions.ts';
+import { openCheckpoint } from './formats/huggingface/open.ts';
+import { readOnnx } from './formats/onnx/read.ts';
+import { readJsonObject } from './json-file.ts';
+import { type Location, locateModel } from './locate.ts';
+
+/** Program metadata key: the family that built a graph, so that files say it. */
+const familyKey = 'modelpress.family';
+
+const configIn = (folder: string): JsonObject | undefined => {
+  const path = join(folder, 'config.json');
+  return existsSync(path) ? readJsonObject(path) : undefined;
+};
+
+const openFile = (file: string, folder: string): Model => {
+  const program = readOnnx(file);
+  return {
+    program,
+    family: program.metadata.get(familyKey),
+    config: configIn(folder),
+    companions: findCompanions(folder),
+    origin: file,
+  };
+};
+
+const openFolder = (folder: string, options: Partial<BuildOptions>): Model => {
+  const checkpoint = openCheckpoint(folder);
+  const family = familyOf(checkpoint.config, join(folder, 'config.json'));
+  const program = family.build(checkpoint.config, checkpoint.tensors, normaliseBuildOptions(options));
+  program.metadata.set(familyKey, family.name);
+  return { program, family: family.name, config: checkpoint.config, companions: checkpoint.companions, origin: folder };
+};
+
+/** No checkpoint can be built from weights alone. */
+const weightsOnly = (file: string): CompressError =>
+  new CompressError({
+    code: 'unsupported',
+    message: 'a safetensors file alone says nothing of the network that its weights belong to',
+    where: { file },
+    hint: 'Put the config.json of the model beside it and pass the folder.',
+  });
+
+/**
+ * Opens a model: see `locateModel` for what `path` may be. No weight is read. Checkpoints are built by their family
+ * with `options`, which mean nothing for ONNX files.
+ */
+export const openModel = async (path: string, options: Partial<BuildOptions> = {}): Promise<Model> => {
+  const location = locateModel(resolve(path));
+  if (location.kind === 'safetensors') throw weightsOnly(location.file);
+  return location.kind === 'onnx' ? openFile(location.file, location.folder) : openFolder(location.folder, options);
+};
+
+const externalFiles = (program: Program): string[] => {
+  const paths = new Set<string>();
+  for (const graph of allGraphs(program))
+    for (const { tensor } of graph.initializers) if (tensor instanceof FileTensor) paths.add(tensor.path);
+  return [...paths];
+};
+
+const filesOf = (location: Location, program: Program): string[] => {
+  if (location.kind === 'safetensors') return [location.file];
+  if (location.kind === 'onnx') return [location.file, ...externalFiles(program)];
+  const { tensors, companions } = openCheckpoint(location.folder);
+  return [...tensors.files, ...companions.map((companion) => companion.path)];
+};
+
+/**
+ * Every file whose bytes decide what `openModel(path)` gives: the model file and its external data, or the shards and
+ * configuration of a checkpoint; and the companions. Sorted, each once, absolute.
+ */
+export const inputFiles = (path: string, model: Model): string[] =>
+  [
+    ...new Set([
+      ...filesOf(locateModel(resolve(path)), model.program),
+      ...model.companions.map((companion) => companion.path),
+    ]),
+  ].sort();
