@@ -1,6 +1,6 @@
 import { upgradeOpset } from '../artifact/formats/onnx/lower/opset.ts';
 import type { Program } from '../ir/graph.ts';
-import { inferShapes } from '../ir/inference/infer.ts';
+import { inferShapes } from '../ir/inference/index.ts';
 import { decomposeNodes } from './decompose/table.ts';
 
 /** The oldest operator set in which every operator that gradient rules write exists (ScatterND with reductions, Reduce axes as inputs). */

@@ -67,8 +67,8 @@ const binary: readonly GradientCase[] = [
   pair('Max(x, y)', { firstOrderOnly: true }),
   pair('Min(x, y)', { firstOrderOnly: true }),
   pair('Sum(x, y, x)'),
-  pair('Mean(x, y)'),
-  pair('PRelu(x, y)', offZero),
+  pair('Mean(x, y)', single),
+  pair('PRelu(x, y)', { ...offZero, ...single }),
   {
     name: 'Where',
     inputs: { x: [2, 3], y: [3] },
@@ -206,7 +206,7 @@ const movement: readonly GradientCase[] = [
   {
     name: 'Identity, Cast',
     inputs: { x: [3] },
-    body: 'a = Identity(x)\nb = Cast(a, to=1)\nz = Cast(b, to=11)',
+    body: 'a = Identity(x)\nb = Cast(a, to=11)\nz = Cast(b, to=1)',
     precision: 'float32',
     firstOrderOnly: true,
   },

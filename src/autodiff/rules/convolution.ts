@@ -1,13 +1,14 @@
 import { CompressError, internalError } from '../../errors.ts';
 import type { OperatorBuilder } from '../../ir/build.ts';
 import { intAttribute, intsAttribute, type Value } from '../../ir/graph.ts';
-import { shapeOf } from '../broadcast.ts';
+import { rankOf, shapeOf } from '../broadcast.ts';
 import type { Rule, RuleContext } from '../rule.ts';
 
 /** A convolution's geometry, spatial axes only. */
 interface Geometry {
   readonly axes: number;
-  readonly kernel: readonly number[];
+  /** Undefined where the filter is itself computed and its size is known only when the graph runs. */
+  readonly kernel: readonly number[] | undefined;
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   /** All begins, then all ends. */
@@ -15,20 +16,21 @@ interface Geometry {
   readonly group: number;
 }
 
-const geometryOf = ({ node, input }: RuleContext): Geometry => {
-  const weightShape = shapeOf(input(1));
-  const kernel = node.ints('kernel_shape') ?? weightShape?.slice(2);
-  if (!kernel?.every((length) => typeof length === 'number'))
-    throw internalError('the kernel of a convolution must be known to differentiate it', { node: node.name });
-  const axes = kernel.length;
-  const strides = node.ints('strides') ?? kernel.map(() => 1);
-  const dilations = node.ints('dilations') ?? kernel.map(() => 1);
+const geometryOf = (context: RuleContext): Geometry => {
+  const { node, input } = context;
+  const axes = (rankOf(input(1)) ?? node.ints('kernel_shape')?.length ?? 0) - (rankOf(input(1)) === undefined ? 0 : 2);
+  if (axes < 1) throw internalError('the rank of a convolution must be known to differentiate it', { node: node.name });
+  const ones = new Array<number>(axes).fill(1);
+  const kernel = node.ints('kernel_shape') ?? shapeOf(input(1))?.slice(2);
+  const known = kernel?.every((length) => typeof length === 'number') ? (kernel as readonly number[]) : undefined;
+  const strides = node.ints('strides') ?? ones;
+  const dilations = node.ints('dilations') ?? ones;
   return {
     axes,
-    kernel: kernel as number[],
+    kernel: known,
     strides,
     dilations,
-    pads: padsOf({ node, input } as RuleContext, kernel as number[], strides, dilations),
+    pads: padsOf(context, axes, known, strides, dilations),
     group: node.int('group', 1),
   };
 };
@@ -36,15 +38,17 @@ const geometryOf = ({ node, input }: RuleContext): Geometry => {
 /** Explicit pads; automatic ones need known spatial dimensions. */
 const padsOf = (
   { node, input }: Pick<RuleContext, 'node' | 'input'>,
-  kernel: readonly number[],
+  axes: number,
+  kernel: readonly number[] | undefined,
   strides: readonly number[],
   dilations: readonly number[],
 ): readonly number[] => {
   const automatic = node.text('auto_pad') ?? 'NOTSET';
-  if (automatic === 'NOTSET') return node.ints('pads') ?? [...kernel, ...kernel].map(() => 0);
-  if (automatic === 'VALID') return [...kernel, ...kernel].map(() => 0);
+  const none = new Array<number>(2 * axes).fill(0);
+  if (automatic === 'NOTSET') return node.ints('pads') ?? none;
+  if (automatic === 'VALID') return none;
   const spatial = shapeOf(input(0))?.slice(2);
-  if (node.op === 'ConvTranspose' || !spatial?.every((dim) => typeof dim === 'number'))
+  if (node.op === 'ConvTranspose' || !kernel || !spatial?.every((dim) => typeof dim === 'number'))
     throw new CompressError({
       code: 'unsupported',
       message: `auto_pad ${automatic} needs known spatial dimensions to be differentiated`,
@@ -61,7 +65,10 @@ const padsOf = (
   return automatic === 'SAME_UPPER' ? [...smaller, ...larger] : [...larger, ...smaller];
 };
 
-const spatialAxes = (geometry: Geometry): number[] => geometry.kernel.map((_, axis) => axis + 2);
+const spatialAxes = (geometry: Geometry): number[] => Array.from({ length: geometry.axes }, (_, axis) => axis + 2);
+
+/** The attribute that states the size of the filter, where it is known. */
+const kernelAttribute = ({ kernel }: Geometry) => (kernel ? { kernel_shape: intsAttribute(kernel) } : {});
 
 /** Lengths of a value's spatial axes, as an int64 vector. */
 const spatialShape = (build: OperatorBuilder, value: Value): Value =>
@@ -78,9 +85,9 @@ const convolveBack = (
   geometry: Geometry,
   like: Value,
 ): Value => {
-  const { axes, kernel, strides, dilations, pads, group } = geometry;
+  const { axes, strides, dilations, pads, group } = geometry;
   const full = build.call('ConvTranspose', [gradient, weight], {
-    kernel_shape: intsAttribute(kernel),
+    ...kernelAttribute(geometry),
     strides: intsAttribute(strides),
     dilations: intsAttribute(dilations),
     group: intAttribute(group),
@@ -120,7 +127,7 @@ const batchToChannels = (build: OperatorBuilder, value: Value, group: number, ax
  * in which strides and dilations change places and the batch plays the channels; one grouped call for all groups.
  */
 const weightGradient = (build: OperatorBuilder, x: Value, g: Value, geometry: Geometry, weight: Value): Value => {
-  const { axes, strides, dilations, pads, group, kernel } = geometry;
+  const { axes, strides, dilations, pads, group } = geometry;
   const rest = Array.from({ length: axes }, (_, axis) => axis + 2);
   const product = build.call('Conv', [batchToChannels(build, x, group, axes), build.transpose(g, [1, 0, ...rest])], {
     strides: intsAttribute(dilations),
@@ -131,7 +138,7 @@ const weightGradient = (build: OperatorBuilder, x: Value, g: Value, geometry: Ge
   const cut = build.call('Slice', [
     product,
     build.integers(rest.map(() => 0)),
-    build.integers(kernel),
+    spatialShape(build, weight),
     build.integers(rest),
   ]);
   return build.typed(build.transpose(cut, [1, 0, ...rest]), weight.type);
@@ -162,11 +169,11 @@ export const transposedConvolutionRule: Rule = (context) => {
       hint: 'Give explicit pads and output_padding.',
     });
   const geometry = geometryOf(context);
-  const { strides, dilations, pads, group, kernel } = geometry;
+  const { strides, dilations, pads, group } = geometry;
   const forX = (): Value =>
     build.typed(
       build.call('Conv', [gradient, input(1)], {
-        kernel_shape: intsAttribute(kernel),
+        ...kernelAttribute(geometry),
         strides: intsAttribute(strides),
         dilations: intsAttribute(dilations),
         pads: intsAttribute(pads),

@@ -66,7 +66,10 @@ export const reduceL2Rule: Rule = reduction((build, x, y) => {
   const safe = build.call('Where', [build.call('Equal', [norm, build.scalarLike(0, x)]), build.scalarLike(1, x), norm]);
   return build.divide(x, safe);
 });
-export const reduceLogSumRule: Rule = reduction((build, _x, y) => build.call('Exp', [build.negate(y())]));
+/** g·e^(-y), the same for every element of the sum. */
+export const reduceLogSumRule: Rule = reduction((build, x, y) =>
+  expandLike(build, build.call('Exp', [build.negate(y())]), x),
+);
 export const reduceLogSumExpRule: Rule = reduction((build, x, y) => build.call('Exp', [build.subtract(x, y())]));
 /** Product: y / x; elements equal to zero are not supported and give infinities, which training reports. */
 export const reduceProdRule: Rule = reduction((build, x, y) => build.divide(y(), x));
