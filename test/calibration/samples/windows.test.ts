@@ -55,7 +55,8 @@ describe('windows of tokens', () => {
             return [...sample.ids].filter((_, index) => sample.scored[index]);
           });
           expect(scored).toEqual([...stream].slice(prefix.length === 0 ? 1 : 0));
-          for (const place of places.slice(1)) expect(place.end - place.begin).toBe(8 - prefix.length);
+          if (stride < 8 - prefix.length)
+            for (const place of places.slice(1)) expect(place.end - place.begin).toBe(8 - prefix.length);
         }
     },
   );
