@@ -1,0 +1,135 @@
+import { findSites, type Site } from '../../../analysis/sites.ts';
+import { nameSource } from '../../../ir/edit/names.ts';
+import { removeDead } from '../../../ir/edit/remove-dead.ts';
+import type { Program, Value } from '../../../ir/graph.ts';
+import type { Model } from '../../../ir/model.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import type { StageContext, StageResult } from '../../stage.ts';
+import { selectSites } from '../weights/select.ts';
+import { collectRanges } from './calibrate.ts';
+import { GridConstants } from './constants.ts';
+import { codeRanges, type Grid, gridOf } from './grid.ts';
+import type { StaticOptions } from './options.ts';
+import { prepareProgram } from './prepare/prepare.ts';
+import { insertActivations } from './qdq/insert-activations.ts';
+import { insertWeight, scaleFloors } from './qdq/insert-weights.ts';
+import { integerOperatorOf } from './qdq/operators.ts';
+import { planQdq, type QdqPlan } from './qdq/plan.ts';
+import { hullOf, type Range } from './ranges/range-method.ts';
+import { WeightStore } from './weight-store.ts';
+
+/** Operators that multiply an activation by a weight in integers. */
+const productOps = new Set<Site['op']>(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+
+/** Values whose ranges decide the grids: members of groups that do not merely repeat another member's values. */
+const observedValues = (plan: QdqPlan): Value[] =>
+  [...plan.grids.keys()].filter((value) => {
+    const node = value.producer;
+    const repeats = node && plan.integerNodes.has(node) && integerOperatorOf(node)?.behaviour === 'passing';
+    return !repeats || node.op === 'Concat';
+  });
+
+/** The range of each group: the hull of its members' ranges. Groups that were never observed are missing. */
+const groupRanges = (plan: QdqPlan, ranges: ReadonlyMap<Value, Range>): Map<Value, Range> => {
+  const hulls = new Map<Value, Range>();
+  for (const [value, root] of plan.grids) {
+    const range = ranges.get(value);
+    const known = hulls.get(root);
+    if (range) hulls.set(root, known ? hullOf(known, range) : range);
+  }
+  return hulls;
+};
+
+/** True when a product's input and, where it is quantized, its output have ranges. */
+const isObserved = (site: Site, plan: QdqPlan, hulls: ReadonlyMap<Value, Range>): boolean =>
+  [site.input, ...readersOf(site.output)].every((value) => {
+    const root = plan.grids.get(value);
+    return !root || hulls.has(root);
+  });
+
+const readersOf = (output: Value): Value[] => [
+  output,
+  ...output.uses.flatMap(({ node }) => (node.outputs[0] ? [node.outputs[0]] : [])),
+];
+
+interface Calibrated {
+  readonly plan: QdqPlan;
+  readonly hulls: ReadonlyMap<Value, Range>;
+  readonly unobserved: readonly Site[];
+}
+
+/** Plans, observes, and plans again without the products that the calibration data never reached. */
+const calibrate = async (
+  program: Program,
+  products: readonly Site[],
+  options: StaticOptions,
+  context: StageContext,
+): Promise<Calibrated> => {
+  let plan = planQdq(program, products, options);
+  const ranges = await collectRanges(
+    { program, values: observedValues(plan), ranges: options.ranges, levels: 256, symmetric: options.symmetric },
+    context,
+  );
+  const unobserved: Site[] = [];
+  for (;;) {
+    const hulls = groupRanges(plan, ranges);
+    const missing = plan.products.filter((site) => !isObserved(site, plan, hulls));
+    if (missing.length === 0) return { plan, hulls, unobserved };
+    unobserved.push(...missing);
+    const rest = plan.products.filter((site) => !missing.includes(site));
+    plan = planQdq(program, rest, options);
+  }
+};
+
+/** Puts integers, scales and their operators into the program. */
+const rewrite = (program: Program, { plan, hulls }: Calibrated, options: StaticOptions): void => {
+  const names = nameSource(program.graph);
+  const store = new WeightStore(program.graph, names);
+  const constants = new GridConstants(program.graph, names);
+  const placement = options.symmetric ? 'symmetric' : 'asymmetric';
+  const grids = new Map<Value, Grid>();
+  for (const [root, range] of hulls) grids.set(root, gridOf(range, codeRanges[options.type], placement));
+  const inputGrid = (site: Site): Grid => grids.get(plan.grids.get(site.input)!)!;
+  const floors = scaleFloors(plan.products, (site) => inputGrid(site).scale);
+  const rows = plan.products.map((site) => ({ site, grid: inputGrid(site) }));
+  insertActivations({ program, plan, grids, names, constants });
+  for (const { site, grid } of rows) {
+    const weight = store.store(site, {
+      limit: 2 ** (options.weightBits - 1) - 1,
+      granularity: options.granularity,
+      dtype: 'int8',
+      arrangement: 'plain',
+      floors: floors.get(site.weight),
+    });
+    insertWeight({ site, weight, inputGrid: grid, store, names });
+  }
+  removeDead(program);
+};
+
+/**
+ * Static 8-bit quantization in QDQ form: ranges of activations from calibration data, weights and biases in integers.
+ * onnxruntime and other runtimes turn the form into integer kernels.
+ * @throws CompressError 'data' without calibration data; 'numeric' for values or weights that are not finite.
+ */
+export const quantizeStatic = async (
+  model: Model,
+  options: StaticOptions,
+  context: StageContext,
+): Promise<StageResult> => {
+  const program = prepareProgram(model.program);
+  const { chosen, findings } = selectSites(findSites(program), options);
+  const products = chosen.filter((site) => productOps.has(site.op));
+  const calibrated = await calibrate(program, products, options, context);
+  rewrite(program, calibrated, options);
+  const result: Finding[] = [
+    ...findings,
+    ...calibrated.unobserved.map(
+      (site): Finding => ({
+        kind: 'warning',
+        text: 'kept in float: the calibration data never reached it',
+        site: site.name,
+      }),
+    ),
+  ];
+  return { model: { ...model, program }, findings: result };
+};

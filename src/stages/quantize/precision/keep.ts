@@ -1,0 +1,79 @@
+import { findSites } from '../../../analysis/sites.ts';
+import type { Node, Program, Value } from '../../../ir/graph.ts';
+import { roleKey } from '../../../ir/model.ts';
+import { nodesWithin } from '../../../ir/walk.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import { compileSelector, findUnmatched, type Selectable } from '../weights/select.ts';
+import { delicateOperators, halfObstacle } from './operators.ts';
+
+/** Nodes that stay as they are, each with the reason. */
+export type KeptNodes = ReadonlyMap<Node, string>;
+
+export interface KeepDecision {
+  readonly kept: KeptNodes;
+  readonly findings: readonly Finding[];
+}
+
+/** What a pattern looks at: a node's name, or that of its first result, and the name of its first constant. */
+const selectable = (node: Node): Selectable => ({
+  name: node.name || (node.outputs.find((value) => value !== undefined)?.name ?? node.op),
+  op: node.op,
+  role: node.metadata.get(roleKey),
+  weight: { name: node.inputs.find((value) => value?.tensor)?.name ?? '' },
+});
+
+/** Nodes that the recipe's patterns name. */
+const keptByPattern = (nodes: readonly Node[], patterns: readonly string[]): KeepDecision => {
+  const selectors = patterns.map(compileSelector);
+  const candidates = nodes.map((node) => ({ node, target: selectable(node) }));
+  const kept = new Map<Node, string>();
+  for (const { node, target } of candidates) {
+    const found = selectors.find((selector) => selector.matches(target));
+    if (found) kept.set(node, `named by "${found.pattern}"`);
+  }
+  const findings = findUnmatched(
+    'keep',
+    selectors,
+    candidates.map(({ target }) => target),
+  );
+  return { kept, findings };
+};
+
+/** Adds nodes whose results only kept nodes read: converting them would cast back and forth and lose precision. */
+const closeBackwards = (
+  nodes: readonly Node[],
+  kept: Map<Node, string>,
+  outputs: ReadonlySet<Value>,
+  products: ReadonlySet<Node>,
+): void => {
+  for (const node of nodes.toReversed()) {
+    if (kept.has(node) || products.has(node) || node.op === 'Constant') continue;
+    const readers = node.outputs.flatMap((value) => value?.uses ?? []);
+    const handedOut = node.outputs.some((value) => value && outputs.has(value));
+    const reason = readers[0] && kept.get(readers[0].node);
+    if (reason && !handedOut && readers.every((use) => kept.has(use.node)))
+      kept.set(node, `feeds only nodes that stay: ${readers[0]?.node.op}`);
+  }
+};
+
+/**
+ * Which nodes stay in float32 when a program is converted to half precision: those that the recipe names, those
+ * without a half-precision form, delicate ones (see delicateOperators), and what only feeds these. `reasons` 'named'
+ * leaves it at the first.
+ */
+export const decideKept = (program: Program, patterns: readonly string[], reasons: 'named' | 'all'): KeepDecision => {
+  const nodes = [...nodesWithin(program.graph)];
+  const named = keptByPattern(nodes, patterns);
+  if (reasons === 'named') return named;
+  const kept = new Map(named.kept);
+  for (const node of nodes) {
+    const reason =
+      halfObstacle(node) ??
+      (node.domain === '' && delicateOperators.has(node.op) ? `${node.op} needs float32's range` : undefined);
+    if (reason && !kept.has(node)) kept.set(node, reason);
+  }
+  const outputs = new Set(nodes.flatMap((node) => node.subgraphs()).flatMap((body) => body.outputs));
+  for (const value of program.graph.outputs) outputs.add(value);
+  closeBackwards(nodes, kept, outputs, new Set(findSites(program).map((site) => site.node)));
+  return { kept, findings: named.findings };
+};
