@@ -19,7 +19,9 @@ type Runtime = (typeof Ort)['default'];
 
 const loadRuntime = async (): Promise<Runtime> => {
   try {
-    return (await import('onnxruntime-node')).default;
+    // A CommonJS package: Node gives its exports as the default export, other loaders give them as the module itself.
+    const loaded: typeof Ort & { readonly default?: Runtime } = await import('onnxruntime-node');
+    return loaded.default ?? loaded;
   } catch (cause) {
     throw new CompressError({
       code: 'unsupported',
