@@ -95,7 +95,7 @@ export const buildDecoder = (config: DecoderConfig, weights: WeightReader, optio
   const { width, vocabulary: entries, keyValueHeads, headSize } = config;
   const sequence = sequenceOf(b, { layers: config.layers.length, heads: keyValueHeads, headSize });
   const tokens = embed(b, sequence.ids, { path: `${prefix}embed_tokens`, entries, width, role: 'embedding' });
-  const shared = prepareShared(b, sequence, config.layers);
+  const shared = prepareShared(b, sequence, config.layers, headSize);
   const start = b.within(`${prefix}embed_tokens`, () => scaled(b, tokens, config.embeddingScale));
   const last = config.layers.reduce(
     (x, _layer, index) => b.block(index, () => decoderLayer(b, x, `${prefix}layers.${index}`, index, config, shared)),

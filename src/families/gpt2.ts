@@ -116,7 +116,7 @@ const build = (config: Config, weights: WeightReader, options: BuildOptions): Pr
     role: 'position-embedding',
   });
   const kinds = Array.from({ length: layers }, () => ({ window: undefined, rotation: undefined }));
-  const shared = prepareShared(b, sequence, kinds);
+  const shared = prepareShared(b, sequence, kinds, width / heads);
   const start = b.within(`${prefix}embeddings`, () => b.add(tokens, places));
   const last = kinds.reduce(
     (x, _kind, index) => b.block(index, () => decoderLayer(b, x, `${prefix}h.${index}`, index, config, shared)),

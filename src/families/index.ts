@@ -1,13 +1,15 @@
 import { CompressError } from '../errors.ts';
 import type { Program } from '../ir/graph.ts';
+import { bert } from './bert.ts';
 import { configFile } from './config.ts';
 import { type BuildOptions, type Family, type JsonObject, normaliseBuildOptions, type TensorSource } from './family.ts';
 import { gpt2 } from './gpt2.ts';
 import { llama } from './llama.ts';
 import { mixtral } from './mixtral.ts';
+import { vit } from './vit.ts';
 
 /** Every architecture that can be built from a checkpoint. */
-export const families: readonly Family[] = [llama, gpt2, mixtral];
+export const families: readonly Family[] = [llama, gpt2, bert, vit, mixtral];
 
 /**
  * The family that a configuration's `model_type` belongs to.

@@ -61,3 +61,17 @@ export const largestDifference = (
   }
   return largest;
 };
+
+/** Channels of each head of a golden decoder. */
+export const headSizeOf = ({ checkpoint: { config } }: Golden): number =>
+  Number(
+    config.head_dim ??
+      Number(config.hidden_size ?? config.n_embd) / Number(config.num_attention_heads ?? config.n_head),
+  );
+
+/** Whether onnxruntime's fused attention of decoders can take a golden's heads. */
+export const fitsFusedAttention = (golden: Golden): boolean => headSizeOf(golden) % 8 === 0;
+
+/** Goldens with one row of logits per token that predict the next one. */
+export const isDecoder = ({ checkpoint: { config } }: Golden): boolean =>
+  /ForCausalLM$|^GPT2LMHeadModel$/.test(String(config.architectures));

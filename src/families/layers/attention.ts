@@ -13,7 +13,7 @@ export interface AttendFields extends HeadSizes {
   readonly scale: number;
   /** Scores are bent to cap · tanh(score / cap). */
   readonly softcap?: number | undefined;
-  /** Added to scores, (queries, keys) or (batch, 1, queries, keys). */
+  /** Added to scores, (queries, keys) or (batch, 1, queries, keys); a dimension may be 1. */
   readonly bias?: Value | undefined;
   /** Whether `bias` has a batch dimension. */
   readonly biasRank?: 2 | 4;

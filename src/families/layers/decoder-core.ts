@@ -1,3 +1,4 @@
+import { CompressError } from '../../errors.ts';
 import { floatAttribute, intAttribute, type Value } from '../../ir/graph.ts';
 import type { GraphBuilder } from '../builder.ts';
 import { attend, type HeadSizes, mergeHeads, splitHeads } from './attention.ts';
@@ -32,8 +33,15 @@ export interface CoreFields extends HeadSizes, AttentionKind {
 
 export type Projected = readonly [query: Value, key: Value, value: Value];
 
-/** Where a rotation depends on the sequence's length, the fused operator's constant tables cannot hold it. */
-const fitsTables = (rotation: RotaryFrequencies | undefined): boolean => rotation?.rule.kind === 'fixed';
+/**
+ * Whether the fused operator can rotate by itself: it takes constant tables, which a rotation that depends on the
+ * sequence's length has none of, and heads of a multiple of 16 channels.
+ */
+const rotatesInside = (
+  rotation: RotaryFrequencies | undefined,
+  headSize: number,
+): rotation is RotaryFrequencies & { readonly rule: { readonly kind: 'fixed' } } =>
+  rotation?.rule.kind === 'fixed' && headSize % 16 === 0;
 
 const lengthsOf = (b: GraphBuilder, { ids, totalLength }: Sequence): readonly [Value, Value] =>
   b.within('mask', () => {
@@ -42,13 +50,24 @@ const lengthsOf = (b: GraphBuilder, { ids, totalLength }: Sequence): readonly [V
   });
 
 /** Masks and rotation tables for layers of these kinds. */
-export const prepareShared = (b: GraphBuilder, sequence: Sequence, layers: readonly AttentionKind[]): DecoderShared => {
+export const prepareShared = (
+  b: GraphBuilder,
+  sequence: Sequence,
+  layers: readonly AttentionKind[],
+  headSize: number,
+): DecoderShared => {
   const tables = new Map<RotaryFrequencies, RotaryTables>();
   const { fused, layout } = b.options;
+  if (fused && headSize % 8 !== 0)
+    throw new CompressError({
+      code: 'unsupported',
+      message: `onnxruntime's fused attention works on heads of a multiple of 8 channels, not ${headSize}`,
+      hint: 'Build the graph without fused operators.',
+    });
   for (const { rotation, window } of layers) {
     if (!fused) sequence.bias(window);
     else if (layout === 'generation') sequence.bias(undefined);
-    if (rotation && !tables.has(rotation) && !(fused && fitsTables(rotation)))
+    if (rotation && !tables.has(rotation) && !(fused && rotatesInside(rotation, headSize)))
       tables.set(rotation, rotaryTables(b, rotation, sequence.positions, sequence.rows));
   }
   return { sequence, tables, fusedLengths: fused ? lengthsOf(b, sequence) : undefined };
@@ -69,7 +88,10 @@ const plainCore = (b: GraphBuilder, projected: Projected, fields: CoreFields, sh
   return attend(b, query, key, value, { ...fields, bias: sequence.bias(window), biasRank });
 };
 
-/** In onnxruntime's GroupQueryAttention, which rotates, extends the cache and attends in one. */
+/**
+ * In onnxruntime's GroupQueryAttention, which rotates, extends the cache and attends in one. It decodes several rows
+ * only one token at a time (several tokens after a cache: one row).
+ */
 const fusedCore = (b: GraphBuilder, projected: Projected, fields: CoreFields, shared: DecoderShared): Value => {
   const { heads, keyValueHeads, headSize, index, rotation } = fields;
   const { sequence, fusedLengths = [] } = shared;
@@ -79,10 +101,9 @@ const fusedCore = (b: GraphBuilder, projected: Projected, fields: CoreFields, sh
     const split = splitHeads(b, value, count, headSize, norm);
     return mergeHeads(b, tables ? rotate(b, split, tables, headSize) : split, count, headSize);
   };
-  const caches =
-    rotation?.rule.kind === 'fixed'
-      ? rotaryCaches(b, rotation.rule.frequencies, rotation.attentionFactor, fields.maxPositions)
-      : undefined;
+  const caches = rotatesInside(rotation, headSize)
+    ? rotaryCaches(b, rotation.rule.frequencies, rotation.attentionFactor, fields.maxPositions)
+    : undefined;
   const past = sequence.past(index);
   const inputs = [
     prepared(projected[0], heads, fields.normQuery),
