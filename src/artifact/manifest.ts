@@ -27,9 +27,16 @@ export const readManifest = (directory: string): Manifest | undefined => {
   });
 };
 
+/** Lists of numbers on one line; line breaks inside of texts are escaped, so only structure can match. */
+const joinNumbers = (json: string): string =>
+  json.replaceAll(
+    /\[\n\s*((?:-?\d+,\n\s*)*-?\d+)\n\s*\]/g,
+    (_, numbers: string) => `[${numbers.replaceAll(/,\n\s*/g, ', ')}]`,
+  );
+
 /** A manifest as bytes: keys in the order of the schema, two spaces deep. */
 export const manifestBytes = (manifest: Manifest): Uint8Array =>
-  new TextEncoder().encode(`${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+  new TextEncoder().encode(`${joinNumbers(JSON.stringify(manifestSchema.parse(manifest), null, 2))}\n`);
 
 /** A measured value as the manifest holds it. `format` is the one whose files were measured. */
 export const metricEntry = (

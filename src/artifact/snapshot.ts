@@ -1,0 +1,2 @@
+export { loadSnapshot } from './snapshot/load.ts';
+export { saveSnapshot } from './snapshot/save.ts';
