@@ -4,6 +4,7 @@ import {
   constantOfPolynomial,
   constantPolynomial,
   divideExactly,
+  evaluatePolynomial,
   extremePolynomial,
   floorQuotient,
   isNonNegative,
@@ -107,3 +108,7 @@ export const sameShape = (a: Shape | undefined, b: Shape | undefined): boolean =
   b !== undefined &&
   a.length === b.length &&
   a.every((dim, axis) => sameDim(dim, b[axis]!) === true);
+
+/** The number that a dimension is for given values of its symbols (names as in canonical text); null when one is missing. */
+export const evaluateDim = (dim: Dim, symbols: ReadonlyMap<string, number>): number | null =>
+  dim === null ? null : (evaluatePolynomial(polynomialOf(dim), (name) => symbols.get(name)) ?? null);

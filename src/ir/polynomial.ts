@@ -202,3 +202,28 @@ export const extremePolynomial = (kind: 'max' | 'min', a: Polynomial, b: Polynom
   if (isNonNegative(scalePolynomial(difference, -1))) return kind === 'max' ? b : a;
   return printPolynomial(a) < printPolynomial(b) ? compose(kind, a, b) : compose(kind, b, a);
 };
+
+/** The value of a polynomial when `symbol` gives those of its symbols; undefined when one is not given. */
+export const evaluatePolynomial = (p: Polynomial, symbol: (name: string) => number | undefined): number | undefined => {
+  let sum = 0;
+  for (const { coefficient, atoms } of p.values()) {
+    let product = coefficient;
+    for (const atom of atoms) {
+      const value = evaluateAtom(atom, symbol);
+      if (value === undefined) return undefined;
+      product *= value;
+    }
+    sum += product;
+  }
+  return sum;
+};
+
+const evaluateAtom = (atom: string, symbol: (name: string) => number | undefined): number | undefined => {
+  const composite = composites.get(atom);
+  if (!composite) return symbol(atom);
+  const a = evaluatePolynomial(composite.a, symbol);
+  const b = evaluatePolynomial(composite.b, symbol);
+  if (a === undefined || b === undefined) return undefined;
+  if (composite.kind === 'floor') return b === 0 ? undefined : Math.floor(a / b);
+  return composite.kind === 'max' ? Math.max(a, b) : Math.min(a, b);
+};

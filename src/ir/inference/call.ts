@@ -21,9 +21,13 @@ export class Call {
   /** Version of the operator set that the node's operator comes from. */
   readonly opset: number;
 
-  constructor(node: Node, scope: CallScope) {
+  readonly #view: 'whole' | 'element-types';
+
+  /** @param view with 'element-types', shapes and contents are hidden: what remains to be said after a problem with them. */
+  constructor(node: Node, scope: CallScope, view: 'whole' | 'element-types' = 'whole') {
     this.node = node;
     this.scope = scope;
+    this.#view = view;
     this.opset = scope.opsets.get(node.domain === 'ai.onnx' ? '' : node.domain) ?? 1;
   }
 
@@ -34,7 +38,9 @@ export class Call {
 
   fact(index: number): Fact | undefined {
     const value = this.node.inputs[index];
-    return value && this.scope.factOf(value);
+    const fact = value && this.scope.factOf(value);
+    if (this.#view === 'whole' || fact?.type?.kind !== 'tensor') return fact;
+    return { type: { ...fact.type, shape: undefined } };
   }
 
   type(index: number): ValueType | undefined {

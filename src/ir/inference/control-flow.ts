@@ -10,10 +10,14 @@ const bodyOf = (call: Call, name: string): Graph => {
   return attribute?.kind === 'graph' ? attribute.value : call.problem(`the attribute ${name} is missing`);
 };
 
+/** All that one branch says for both: they give the same element type. */
+const elementTypeOnly = (type: ValueType | undefined): Fact =>
+  type?.kind === 'tensor' ? tensorFact(type.dtype) : { type: undefined };
+
 /** What holds whichever of two facts is the case. */
 const commonFact = (call: Call, a: Fact | undefined, b: Fact | undefined): Fact => {
   const [x, y] = [a?.type, b?.type];
-  if (!x || !y) return { type: undefined };
+  if (!x || !y) return elementTypeOnly(x ?? y);
   if (x.kind !== y.kind) call.problem(`the branches give a ${x.kind} and a ${y.kind}`);
   if (x.kind !== 'tensor' || y.kind !== 'tensor') return { type: x };
   if (x.dtype && y.dtype && x.dtype !== y.dtype) call.problem(`the branches give ${x.dtype} and ${y.dtype}`);

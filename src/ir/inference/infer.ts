@@ -98,7 +98,7 @@ class Run {
   readonly #statedTypes: 'check' | 'replace';
   readonly #problems = new Map<Node, CompressError>();
   readonly #contradictions = new Map<Value, CompressError>();
-  readonly #unknown = new Map<Node, string>();
+  readonly #unknown = new Set<Node>();
   #depth = 0;
 
   constructor(program: Program, statedTypes: 'check' | 'replace') {
@@ -108,7 +108,7 @@ class Run {
 
   report(): InferenceReport {
     const unknown = new Map<string, UnknownOperator & { nodes: string[] }>();
-    for (const node of this.#unknown.keys()) {
+    for (const node of this.#unknown) {
       const key = functionKey({ domain: node.domain, name: node.op, overload: '' });
       const entry = unknown.get(key) ?? { domain: node.domain, op: node.op, nodes: [] };
       entry.nodes.push(labelOf(node));
@@ -146,21 +146,30 @@ class Run {
   }
 
   #outputs(node: Node, scope: CallScope): readonly (Fact | undefined)[] | undefined {
-    const call = new Call(node, scope);
     try {
-      const definition = this.#functions.get(
-        functionKey({ domain: node.domain, name: node.op, overload: node.overload }),
-      );
-      if (definition) return this.#callFunction(call, definition);
-      const rule = ruleFor(node.domain, node.op);
-      if (rule) return rule(call);
-      this.#unknown.set(node, node.op);
-      return undefined;
+      return this.#apply(new Call(node, scope));
     } catch (error) {
-      if (!(error instanceof InferenceProblem) && !(error instanceof CompressError)) throw error;
+      if (!isProblem(error)) throw error;
       this.#problems.set(node, problemOf(node, scope, error));
+    }
+    try {
+      return this.#apply(new Call(node, scope, 'element-types'));
+    } catch (error) {
+      if (!isProblem(error)) throw error;
       return undefined;
     }
+  }
+
+  #apply(call: Call): readonly (Fact | undefined)[] | undefined {
+    const { node } = call;
+    const definition = this.#functions.get(
+      functionKey({ domain: node.domain, name: node.op, overload: node.overload }),
+    );
+    if (definition) return this.#callFunction(call, definition);
+    const rule = ruleFor(node.domain, node.op);
+    if (rule) return rule(call);
+    this.#unknown.add(node);
+    return undefined;
   }
 
   #callFunction(call: Call, definition: FunctionDefinition): readonly Fact[] {
@@ -190,7 +199,7 @@ class Run {
     const inferred = found?.type;
     this.#contradictions.delete(value);
     if (this.#statedTypes === 'replace' && inferred) {
-      this.facts.set(value, found);
+      this.facts.set(value, { type: withElementType(inferred, stated), contents: found?.contents });
       return;
     }
     if (stated && inferred && contradicts(stated, inferred))
@@ -198,6 +207,15 @@ class Run {
     this.facts.set(value, { type: mergeTypes(stated, inferred, 'inferred'), contents: found?.contents });
   }
 }
+
+/** Shapes change by edits, element types stay: the stated one fills what inference leaves open. */
+const withElementType = (inferred: ValueType, stated: ValueType | undefined): ValueType => {
+  const dtype = stated?.kind === 'tensor' ? stated.dtype : undefined;
+  return inferred.kind === 'tensor' && !inferred.dtype ? { ...inferred, dtype } : inferred;
+};
+
+const isProblem = (error: unknown): error is InferenceProblem | CompressError =>
+  error instanceof InferenceProblem || error instanceof CompressError;
 
 const functionKey = (of: { readonly domain: string; readonly name: string; readonly overload: string }): string =>
   `${of.domain}\n${of.name}\n${of.overload}`;
