@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readOnnx } from '../../../src/artifact/formats/onnx/read.ts';
 import { inferShapes } from '../../../src/ir/inference/index.ts';
 import { isStatic } from '../../../src/ir/shape.ts';
+import { verify } from '../../../src/ir/verify.ts';
 import { allGraphs } from '../../../src/ir/walk.ts';
 import { sharedData } from '../../shared.ts';
 import { arrayOf, observableValues, randomFeeds, runProgram } from '../run.ts';
@@ -44,6 +45,7 @@ describe.each(models)('$folder/$file (needs ../shared/data)', ({ folder, file, s
     const program = readOnnx(path!);
     const report = inferShapes(program);
     expect(report).toEqual({ unknownOperators: [], problems: [], contradictions: [] });
+    expect(verify(program)).toEqual([]);
     for (const graph of allGraphs(program))
       for (const node of graph.nodes)
         for (const value of node.outputs)
