@@ -44,7 +44,7 @@ const classified = (b: GraphBuilder, x: Value, prefix: string, config: EncoderCo
 const maskedToken = (b: GraphBuilder, x: Value, prefix: string, config: EncoderConfig): Value => {
   const { names, width, epsilon, vocabulary, transformActivation } = config;
   const { transform, decoder: path, decoderBias } = names;
-  const dense = linear(b, x, { path: transform, inputs: width, outputs: width, bias: true });
+  const dense = linear(b, x, { path: transform, inputs: width, outputs: width, bias: true, role: 'pooler' });
   const bent = b.within(transform, () => activate(b, dense, transformActivation));
   const normed = layerNorm(b, bent, { path: names.transformNorm, width, epsilon });
   const words = { path: `${prefix}embeddings.word_embeddings`, entries: vocabulary, width };

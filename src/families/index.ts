@@ -8,6 +8,15 @@ import { llama } from './llama.ts';
 import { mixtral } from './mixtral.ts';
 import { vit } from './vit.ts';
 
+export {
+  type BuildOptions,
+  type Family,
+  type JsonObject,
+  type Layout,
+  type TensorSource,
+  unusedTensors,
+} from './family.ts';
+
 /** Every architecture that can be built from a checkpoint. */
 export const families: readonly Family[] = [llama, gpt2, bert, vit, mixtral];
 
