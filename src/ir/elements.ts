@@ -136,6 +136,14 @@ const encodePowerOfTwo = (value: number): number => {
   return Math.min(254, Math.max(0, Math.round(Math.log2(value)) + 127));
 };
 
+const [leastInt64, greatestInt64] = [-(2n ** 63n), 2n ** 63n - 1n];
+
+/** The nearest int64: 2^63 - 1 has no double of its own, and graphs write it for 'to the end'. */
+const toInt64 = (number: number): bigint => {
+  const exact = BigInt(Math.trunc(number));
+  return exact > greatestInt64 ? greatestInt64 : exact < leastInt64 ? leastInt64 : exact;
+};
+
 /**
  * Bytes of `numbers` as elements of `dtype`. Floating-point types round to nearest, ties to even; integers are stored
  * as given and wrap around as typed arrays do. @throws internal error for strings and complex numbers.
@@ -175,9 +183,13 @@ export const encodeElements = (dtype: DataType, numbers: ArrayLike<number>): Uin
     case 'uint32':
       new Uint32Array(bytes.buffer).set(numbers);
       return bytes;
-    case 'int64':
-    case 'uint64': {
+    case 'int64': {
       const words = new BigInt64Array(bytes.buffer);
+      for (let index = 0; index < numbers.length; index++) words[index] = toInt64(numbers[index]!);
+      return bytes;
+    }
+    case 'uint64': {
+      const words = new BigUint64Array(bytes.buffer);
       for (let index = 0; index < numbers.length; index++) words[index] = BigInt(Math.trunc(numbers[index]!));
       return bytes;
     }
