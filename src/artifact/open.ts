@@ -16,6 +16,9 @@ import { type Location, locateModel } from './locate.ts';
 /** Program metadata key: the family that built a graph, so that files say it. */
 const familyKey = 'modelpress.family';
 
+/** How checkpoints are built; means nothing for ONNX files. */
+export type OpenOptions = Partial<BuildOptions>;
+
 const configIn = (folder: string): JsonObject | undefined => {
   const path = join(folder, 'config.json');
   return existsSync(path) ? readJsonObject(path) : undefined;
@@ -32,7 +35,7 @@ const openFile = (file: string, folder: string): Model => {
   };
 };
 
-const openFolder = (folder: string, options: Partial<BuildOptions>): Model => {
+const openFolder = (folder: string, options: OpenOptions): Model => {
   const checkpoint = openCheckpoint(folder);
   const family = familyOf(checkpoint.config, join(folder, 'config.json'));
   const program = family.build(checkpoint.config, checkpoint.tensors, normaliseBuildOptions(options));
@@ -50,10 +53,10 @@ const weightsOnly = (file: string): CompressError =>
   });
 
 /**
- * Opens a model: see `locateModel` for what `path` may be. No weight is read. Checkpoints are built by their family
- * with `options`, which mean nothing for ONNX files.
+ * Opens a model: see `locateModel` for what `path` may be. No weight is read. Checkpoints are built by their
+ * family.
  */
-export const openModel = async (path: string, options: Partial<BuildOptions> = {}): Promise<Model> => {
+export const openModel = async (path: string, options: OpenOptions = {}): Promise<Model> => {
   const location = locateModel(resolve(path));
   if (location.kind === 'safetensors') throw weightsOnly(location.file);
   return location.kind === 'onnx' ? openFile(location.file, location.folder) : openFolder(location.folder, options);

@@ -73,10 +73,10 @@ export class GraphDecoder {
     const overrides: InfoOverride[] = [];
     const dangling: { listed: number; info: ValueInfoProto }[] = [];
     proto.input.forEach((info, index) => {
-      this.#describe(graph.inputs[index] as Value, info, 'input', overrides);
+      this.#describe(graph.inputs[index] as Value, info, { list: 'input', index }, overrides);
     });
     proto.output.forEach((info, index) => {
-      this.#describe(graph.outputs[index] as Value, info, 'output', overrides);
+      this.#describe(graph.outputs[index] as Value, info, { list: 'output', index }, overrides);
     });
     this.#listed(scope, proto.valueInfo, overrides, dangling);
     graph.quantizationAnnotations.push(...decodeAnnotations(proto.quantizationAnnotation));
@@ -264,16 +264,21 @@ export class GraphDecoder {
         dangling.push({ listed, info });
         return;
       }
-      this.#describe(value, info, 'value_info', overrides);
+      this.#describe(value, info, { list: 'value_info', index: listed }, overrides);
       value.carried = { onnx: { ...factsOf<ValueFacts>(value.carried), listed } };
     });
   }
 
   /** The first ValueInfoProto of a value describes it; a later one that says something else is kept aside. */
-  #describe(value: Value, info: ValueInfoProto, list: InfoOverride['list'], overrides: InfoOverride[]): void {
+  #describe(
+    value: Value,
+    info: ValueInfoProto,
+    place: Pick<InfoOverride, 'list' | 'index'>,
+    overrides: InfoOverride[],
+  ): void {
     if (this.#described.has(value)) {
       if (!equals(ValueInfoProtoSchema, encodeValueInfo(value), info, exactly))
-        overrides.push({ list, name: value.name, info, type: value.type });
+        overrides.push({ ...place, name: value.name, info, type: value.type });
       return;
     }
     this.#described.add(value);

@@ -37,8 +37,14 @@ const isSparse = (value: Value): boolean => {
 /** Initializers that are written as dense tensors, in order. */
 export const denseInitializers = (graph: Graph): Value[] => [...graph.initializers].filter((value) => !isSparse(value));
 
-const infoOf = (value: Value, list: InfoOverride['list'], overrides: GraphFacts['overrides']): ValueInfoProto => {
-  const override = overrides?.find((entry) => entry.list === list && entry.name === value.name);
+const infoOf = (
+  value: Value,
+  place: Pick<InfoOverride, 'list' | 'index'>,
+  overrides: GraphFacts['overrides'],
+): ValueInfoProto => {
+  const override = overrides?.find(
+    ({ list, index, name }) => list === place.list && index === place.index && name === value.name,
+  );
   return override && sameType(override.type, value.type) ? override.info : encodeValueInfo(value);
 };
 
@@ -51,7 +57,8 @@ const listedInfos = (graph: Graph): ValueInfoProto[] => {
     if (!value || seen.has(value)) return;
     seen.add(value);
     const { listed } = factsOf<ValueFacts>(value.carried);
-    if (listed !== undefined) entries.push({ listed, info: infoOf(value, 'value_info', overrides) });
+    if (listed !== undefined)
+      entries.push({ listed, info: infoOf(value, { list: 'value_info', index: listed }, overrides) });
   };
   graph.inputs.forEach(add);
   graph.initializers.forEach(add);
@@ -66,8 +73,8 @@ export const encodeGraphShell = (graph: Graph, encodeInitializer: EncodeInitiali
   if (graph.name !== '') proto.name = graph.name;
   if (graph.docString !== '') proto.docString = graph.docString;
   proto.node = graph.nodes.map((node) => encodeNode(node, (body) => encodeBody(body, encodeInitializer)));
-  proto.input = graph.inputs.map((value) => infoOf(value, 'input', overrides));
-  proto.output = graph.outputs.map((value) => infoOf(value, 'output', overrides));
+  proto.input = graph.inputs.map((value, index) => infoOf(value, { list: 'input', index }, overrides));
+  proto.output = graph.outputs.map((value, index) => infoOf(value, { list: 'output', index }, overrides));
   proto.valueInfo = listedInfos(graph);
   proto.metadataProps = entriesFor(graph.metadata, residue?.metadataProps);
   proto.quantizationAnnotation = annotationsFor(graph.quantizationAnnotations, residue?.quantizationAnnotation);

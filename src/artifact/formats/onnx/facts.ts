@@ -57,6 +57,8 @@ export interface NodeFacts {
 /** A second ValueInfoProto of a value that says something else than the first. */
 export interface InfoOverride {
   readonly list: 'input' | 'output' | 'value_info';
+  /** Position in that list. */
+  readonly index: number;
   readonly name: string;
   readonly info: ValueInfoProto;
   /** Type of the value when it was read: the override holds while it keeps it. */
