@@ -9,7 +9,7 @@ import { inferShapes } from '../ir/inference/index.ts';
 import { type Shape, tensorType } from '../ir/shape.ts';
 
 /**
- * What a model's output says about the label: 'logits' of a categorical distribution over the last axis, its
+ * What a model's output says about the label: 'logits' of a categorical distribution along an axis, its
  * 'probabilities', or the mean of a unit 'gaussian' (regression; the curvature is then in units of squared output).
  */
 export type OutputKind = 'logits' | 'probabilities' | 'gaussian';
@@ -41,19 +41,34 @@ const outputOf = (program: Program): Value => {
   });
 };
 
-/** Softmax at the end gives probabilities; a wide last axis of scores is taken for logits; anything else for a regression. */
-const kindOf = (output: Value, shape: Shape): OutputKind => {
-  if (output.producer?.op === 'Softmax') return 'probabilities';
-  const classes = shape.at(-1);
-  return shape.length >= 2 && (typeof classes !== 'number' || classes > 1) ? 'logits' : 'gaussian';
+/** How an output is read, and along which axis its classes lie. */
+interface OutputReading {
+  readonly kind: OutputKind;
+  readonly axis: number;
+}
+
+/** A softmax at the end gives probabilities; scores along an axis are taken for logits; one number for a regression. */
+const readingOf = (output: Value, shape: Shape): OutputReading => {
+  const softmax = output.producer?.op === 'Softmax' ? output.producer.int('axis', -1) : undefined;
+  if (softmax !== undefined) return { kind: 'probabilities', axis: softmax < 0 ? softmax + shape.length : softmax };
+  const axis = shape.findLastIndex((dim, index) => index > 0 && dim !== 1);
+  return axis > 0 ? { kind: 'logits', axis } : { kind: 'gaussian', axis: shape.length - 1 };
 };
 
-/** ∂(-log p(label))/∂output for a label drawn by inverting the distribution function at `uniform` (…, 1). */
-const categoricalSeed = (build: OperatorBuilder, output: Value, kind: OutputKind, uniform: Value): Value => {
-  const p = kind === 'logits' ? build.call('Softmax', [output], { axis: intAttribute(-1) }) : output;
-  const cumulative = build.call('CumSum', [p, build.scalar(-1, 'int64')]);
+/**
+ * ∂(-log p(label))/∂output for a label drawn by inverting the distribution function at `uniform`, whose class axis has
+ * length 1.
+ */
+const categoricalSeed = (
+  build: OperatorBuilder,
+  output: Value,
+  { kind, axis }: OutputReading,
+  uniform: Value,
+): Value => {
+  const p = kind === 'logits' ? build.call('Softmax', [output], { axis: intAttribute(axis) }) : output;
+  const cumulative = build.call('CumSum', [p, build.scalar(axis, 'int64')]);
   const before = build.subtract(cumulative, p);
-  const total = build.call('ReduceMax', [cumulative, build.integers([-1])], { keepdims: intAttribute(1) });
+  const total = build.call('ReduceMax', [cumulative, build.integers([axis])], { keepdims: intAttribute(1) });
   const at = build.multiply(uniform, total);
   const inside = build.call('And', [build.call('LessOrEqual', [before, at]), build.call('Less', [at, cumulative])]);
   const label = build.castLike(inside, output);
@@ -83,12 +98,14 @@ export const buildFisherProgram = (
       message: `the rank of the output ${output.name} is not known`,
       where: { tensor: output.name },
     });
-  const kind = kindWanted ?? kindOf(output, shape);
-  const noiseShape: Shape = kind === 'gaussian' ? shape : [...shape.slice(0, -1), 1];
+  const found = readingOf(output, shape);
+  const reading: OutputReading = { kind: kindWanted ?? found.kind, axis: found.axis };
+  const { kind } = reading;
+  const noiseShape: Shape = kind === 'gaussian' ? shape : shape.with(reading.axis, 1);
   const noise = new Value('fisher/noise', tensorType('float32', noiseShape));
   graph.inputs.push(noise);
   const build = new OperatorBuilder(graph, 'fisher');
-  const seed = build.typed(kind === 'gaussian' ? noise : categoricalSeed(build, output, kind, noise), output.type);
+  const seed = build.typed(kind === 'gaussian' ? noise : categoricalSeed(build, output, reading, noise), output.type);
   const sites = findSites(program).filter((site) => site.graph === graph && wanted(site));
   const outputs = [...new Set(sites.map((site) => site.output))];
   const { byValue } = appendGradients({ graph, loss: output, seed, of: outputs, prefix: 'fisher/gradient' });
