@@ -98,3 +98,14 @@ const defaultName = (kind: DatasetKind, source: unknown): string => {
   if (typeof first !== 'string' || first === '') return kind.name;
   return basename(first, extname(first)) || kind.name;
 };
+
+/** A dataset written as one text, in map form, with its path (where it has one) passed through `move`. */
+export const readDatasetText = (text: string, move: (path: string) => string): Record<string, unknown> => {
+  const spec = parseDatasetText(text, kindNames);
+  return Object.fromEntries(
+    Object.entries(spec).map(([key, value]) => [
+      key,
+      kindNames.includes(key) && key !== 'random' && typeof value === 'string' ? move(value) : value,
+    ]),
+  );
+};

@@ -57,6 +57,8 @@ export type RunEvent =
   | {
       readonly type: 'gate';
       readonly gate: string;
+      readonly dataset: string;
+      readonly format: string;
       readonly passed: boolean;
       readonly found: number;
       readonly limit: number;

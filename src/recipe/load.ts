@@ -63,11 +63,11 @@ export const loadRecipe = (source: RecipeSource, baseDirectory: string): Recipe 
   problems.throwIfAny();
   if (!parsed.success) throw internalError('a recipe without problems was not read');
   const { model, output, seed, max_memory: maxMemoryBytes, threads, strict } = parsed.data;
-  const choice = typeof model === 'string' ? { path: model, layout: undefined, opset: undefined } : model;
+  const { path, ...build } = typeof model === 'string' ? { path: model } : model;
   return {
     source,
     baseDirectory,
-    model: { path: resolve(baseDirectory, choice.path), layout: choice.layout, opset: choice.opset },
+    model: { path: resolve(baseDirectory, path), build: definedOnly(build) },
     output: resolve(baseDirectory, output),
     seed,
     ...recipe,
@@ -76,6 +76,12 @@ export const loadRecipe = (source: RecipeSource, baseDirectory: string): Recipe 
     strict,
   };
 };
+
+/** A map without the keys whose value is undefined. */
+const definedOnly = <Keys extends object>(map: Keys): { [Key in keyof Keys]?: Exclude<Keys[Key], undefined> } =>
+  Object.fromEntries(Object.entries(map).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof Keys]?: Exclude<Keys[Key], undefined>;
+  };
 
 type Outer = Pick<z.output<typeof outerSchema>, 'data' | 'stages' | 'write' | 'metrics' | 'gates'>;
 
@@ -102,7 +108,8 @@ const readEntries = <Card>(problems: Problems, key: string, value: unknown, tabl
 
 const metricNames = metrics.map((metric) => metric.name);
 
-const readMetrics = (problems: Problems, value: unknown): string[] | undefined => {
+/** Names of metrics; undefined (for the usual choice) where none are given. */
+export const readMetrics = (problems: Problems, value: unknown): string[] | undefined => {
   if (!Array.isArray(value)) return undefined;
   return value.flatMap((name: unknown, index) => {
     if (typeof name === 'string' && metricNames.includes(name)) return [name];

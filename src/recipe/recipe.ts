@@ -1,4 +1,5 @@
 import type { FormatCard } from '../artifact/formats/index.ts';
+import type { BuildOptions } from '../families/family.ts';
 import type { Stage } from '../stages/stage.ts';
 import type { NamedDataset } from './datasets.ts';
 import type { Entry } from './entries.ts';
@@ -9,8 +10,8 @@ import type { RecipeSource } from './source.ts';
 export interface ModelChoice {
   /** Absolute. */
   readonly path: string;
-  readonly layout: 'scoring' | 'generation' | undefined;
-  readonly opset: number | undefined;
+  /** What the recipe says of the graph of a checkpoint. */
+  readonly build: Partial<BuildOptions>;
 }
 
 /** A recipe after its schema: every default filled in, every name resolved, every path absolute. */

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { opsetRange } from '../families/family.ts';
 import { parseBytes } from './quantity.ts';
 
 /** Bytes that activations and statistics may take where a recipe does not say. */
@@ -7,18 +8,32 @@ const defaultMaxMemory = 2 * 2 ** 30;
 
 const path = z.string().min(1);
 
+const modelPath = path.describe(
+  'An .onnx file, or a folder with a checkpoint, an earlier output or a transformers.js export.',
+);
+
 const modelSchema = z.union([
-  path.describe('An .onnx file, or a folder with a checkpoint, an earlier output or a transformers.js export.'),
-  z.strictObject({
-    path: path.describe('An .onnx file, or a folder with a checkpoint, an earlier output or a transformers.js export.'),
-    layout: z
-      .enum(['scoring', 'generation'])
-      .optional()
-      .describe(
-        'Graph built from a checkpoint: scoring (input_ids → logits) or generation (with cached keys and values). Default: what the written formats need.',
-      ),
-    opset: z.int().min(7).max(26).optional().describe('ONNX operator set of a graph built from a checkpoint.'),
-  }),
+  modelPath,
+  z
+    .strictObject({
+      path: modelPath,
+      layout: z
+        .enum(['scoring', 'generation'])
+        .optional()
+        .describe(
+          'scoring (input_ids → logits) or generation (cached keys and values). Default: what the written formats need.',
+        ),
+      opset: z
+        .int()
+        .min(opsetRange.oldest)
+        .max(opsetRange.newest)
+        .optional()
+        .describe('Version of the standard ONNX operators (default 21).'),
+      fused: z.boolean().optional().describe('Use fused operators of onnxruntime (default false).'),
+      dtype: z.enum(['float32', 'float16']).optional().describe('Element type of weights and activations.'),
+      pooler: z.boolean().optional().describe('An encoder also gives its pooled output (default false).'),
+    })
+    .describe('A model, and how the graph of a checkpoint is built. ONNX files are taken as they are.'),
 ]);
 
 const bytesSchema = z.union([z.string(), z.number()]).transform((written, context): number => {

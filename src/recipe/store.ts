@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { CompressError } from '../errors.ts';
+import { writeError } from '../artifact/staged-file.ts';
 
 /** Writes a file so that it is either the old one or wholly the new one, whenever the process is killed. */
 export const writeWhole = (path: string, bytes: Uint8Array | string): void => {
@@ -34,29 +34,9 @@ export const orExplain = <Result>(path: string, operation: () => Result): Result
   try {
     return operation();
   } catch (cause) {
-    if (!isSystemError(cause)) throw cause;
-    throw new CompressError({
-      code: 'resource',
-      message: systemWords[cause.code] ?? `cannot be written (${cause.code})`,
-      where: { file: path },
-      hint: 'Choose another folder, or make room or rights there. Nothing that existed before was changed.',
-      cause,
-    });
+    throw writeError(cause, path);
   }
 };
-
-const systemWords: Readonly<Record<string, string>> = {
-  EACCES: 'no right to write here',
-  EPERM: 'no right to write here',
-  EROFS: 'the file system is read-only',
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the disk quota is used up',
-  ENOTDIR: 'a part of this path is a file, not a folder',
-  EEXIST: 'there is something in the way',
-};
-
-const isSystemError = (error: unknown): error is Error & { readonly code: string } =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' && 'syscall' in error;
 
 /** Regular files below a folder, with sizes, in the order of their names; empty when the folder does not exist. */
 export const filesBelow = (
@@ -78,7 +58,7 @@ export const isAlive = (pid: number): boolean => {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return isSystemError(error) && error.code === 'EPERM';
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 };
 

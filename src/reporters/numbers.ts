@@ -9,12 +9,17 @@ export const formatNumber = (value: number, digits = 5): string => {
   return String(Number(value.toPrecision(digits)));
 };
 
+/** Five significant digits, trailing zeros kept, so that values of a column compare at a glance. */
+const padded = (value: number): string =>
+  Number.isFinite(value) && Math.abs(value) >= 1e-5 ? value.toPrecision(5) : formatNumber(value);
+
 const isFraction = (result: MetricResult): boolean => result.unit === 'fraction' || result.unit === '%';
 
 const inUnit = (result: MetricResult, value: number): string => {
   if (result.unit === 'bytes') return formatBytes(value);
   if (isFraction(result)) return `${(result.unit === '%' ? value : value * 100).toFixed(2)} %`;
-  return `${formatNumber(value)}${result.unit ? ` ${result.unit}` : ''}`;
+  const number = Number.isInteger(value) || Math.abs(value) >= 1e4 ? formatNumber(value) : padded(value);
+  return `${number}${result.unit ? ` ${result.unit}` : ''}`;
 };
 
 /** `5.6328 ±0.09`: the value, its unit and the half width of its confidence interval. */

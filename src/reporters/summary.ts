@@ -24,7 +24,11 @@ const changeWords = (before: MetricResult | undefined, after: MetricResult, styl
 };
 
 /** The before/after table: one row for each metric, dataset and written format. */
-export const formatMetricTable = (facts: Pick<RunFacts, 'before' | 'after'>, style: Style): string => {
+export const formatMetricTable = (
+  facts: Pick<RunFacts, 'before' | 'after'>,
+  style: Style,
+  titles: { readonly before: string; readonly after: string } = { before: 'before', after: 'after' },
+): string => {
   const rows = facts.after.map(({ format, result }) => {
     const before = facts.before.find((other) => other.metric === result.metric && other.dataset === result.dataset);
     return [
@@ -46,8 +50,8 @@ export const formatMetricTable = (facts: Pick<RunFacts, 'before' | 'after'>, sty
     { title: 'metric' },
     { title: 'data' },
     { title: 'format' },
-    { title: 'before', align: 'right' },
-    { title: 'after', align: 'right' },
+    { title: titles.before, align: 'right' },
+    { title: titles.after, align: 'right' },
     { title: 'change', align: 'right' },
   ] as const;
   return formatTable(columns, [...rows, ...alone], style);

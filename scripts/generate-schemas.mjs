@@ -1,0 +1,23 @@
+// schemas/*.schema.json from the zod schemas of the source code. `--check` only compares and fails when they differ.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { register } from 'tsx/esm/api';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const unregister = register();
+const { recipeJsonSchema } = await import('../src/recipe/json-schema.ts');
+await unregister();
+
+const check = process.argv.includes('--check');
+const target = join(root, 'schemas', 'recipe.schema.json');
+const text = `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`;
+if (check) {
+  if (readFileSync(target, 'utf8') !== text) {
+    console.error(`${target} is out of date: run node scripts/generate-schemas.mjs`);
+    process.exit(1);
+  }
+} else {
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, text);
+}

@@ -1,0 +1,29 @@
+import { readRecipeFile } from '../../recipe/load.ts';
+import type { CommandModule } from '../command.ts';
+import { addPathFlags, pathOverrides } from '../path-flags.ts';
+import { addRecipeFlags, commonFlags, flagOverrides } from '../recipe-flags.ts';
+import { planAndShow } from '../show-plan.ts';
+
+/** Says what a recipe would do. */
+export const planCommand: CommandModule = {
+  configure(command) {
+    command.argument('<recipe>', 'a YAML recipe');
+    addPathFlags(command);
+    addRecipeFlags(command, commonFlags);
+    command.addHelpText(
+      'after',
+      `
+Opens the model and the data, matches every site, predicts sizes and memory, and tells every problem at once
+(exit code 2). No weight is read and nothing is written.
+
+Examples:
+  $ compress plan recipe.yaml
+  $ compress plan recipe.yaml --set stages.0.quantize.weights.bits=3 --json`,
+    );
+  },
+
+  async run(args, options, context) {
+    const overrides = [...pathOverrides(options, context.io.directory), ...flagOverrides(commonFlags, options)];
+    return planAndShow(readRecipeFile(args[0] ?? '', overrides), context);
+  },
+};

@@ -1,0 +1,75 @@
+import { relative } from 'node:path';
+import { type PlannedStage, type PlanReport, planRecipe } from '../recipe/plan.ts';
+import { formatBytes } from '../recipe/quantity.ts';
+import type { Recipe } from '../recipe/recipe.ts';
+import { printable, type Style } from '../reporters/style.ts';
+import { formatTable } from '../reporters/table.ts';
+import type { SitePlan } from '../stages/stage.ts';
+import type { CommandContext, CommandResult } from './command.ts';
+
+const columns = [
+  { title: 'site' },
+  { title: 'operator' },
+  { title: 'rows × columns', align: 'right' },
+  { title: 'before', align: 'right' },
+  { title: 'after', align: 'right' },
+  { title: 'what happens' },
+] as const;
+
+const siteRow = (site: SitePlan, style: Style): string[] => {
+  const kept = site.bytesAfter >= site.bytesBefore;
+  const action = `${printable(site.action)}${site.reason ? ` (${printable(site.reason)})` : ''}`;
+  return [
+    printable(site.site),
+    site.op,
+    `${site.rows} × ${site.columns}`,
+    formatBytes(site.bytesBefore),
+    formatBytes(site.bytesAfter),
+    kept ? style.dim(action) : action,
+  ];
+};
+
+const stageText = (stage: PlannedStage, index: number, style: Style): string => {
+  const title = style.bold(`[${index + 1}] ${stage.stage}`);
+  const sums = `${stage.sites.length} sites, ${formatBytes(stage.bytesBefore)} → ${formatBytes(stage.bytesAfter)}, up to ${formatBytes(stage.memoryBytes)} of memory`;
+  const findings = stage.findings.map(
+    (finding) =>
+      `${finding.kind === 'fact' ? 'note' : style.warn(finding.kind)}: ${finding.site ? `${printable(finding.site)}: ` : ''}${printable(finding.text)}`,
+  );
+  const table =
+    stage.sites.length > 0
+      ? [
+          formatTable(
+            columns,
+            stage.sites.map((site) => siteRow(site, style)),
+            style,
+          ),
+        ]
+      : [];
+  return [`${title}  ${sums}`, ...table, ...findings].join('\n');
+};
+
+const planText = (plan: PlanReport, directory: string, style: Style): string => {
+  const shown = (path: string): string => printable(relative(directory, path) || '.');
+  const data = (title: string, sets: PlanReport['evaluation']): string[] =>
+    sets.map((set) => `${title}  ${printable(set.name)}: ${set.samples} samples (${printable(set.description)})`);
+  const head = [
+    `model        ${shown(plan.model.path)}${plan.model.family ? ` (${plan.model.family})` : ''}, constants of ${formatBytes(plan.model.constantBytes)}`,
+    ...data('calibration', plan.calibration),
+    ...data('evaluation ', plan.evaluation),
+    ...(plan.metrics.length > 0 ? [`metrics      ${plan.metrics.join(', ')}`] : []),
+    `output       ${shown(plan.output)}: ${plan.formats.join(', ')}`,
+  ];
+  return [
+    head.join('\n'),
+    ...plan.stages.map((stage, index) => stageText(stage, index, style)),
+    ...plan.warnings.map((warning) => `${style.warn('warning')}: ${printable(warning)}`),
+    `Predicted: constants of ${formatBytes(plan.model.constantBytes)} become ${style.bold(formatBytes(plan.predictedBytes))}. Nothing was written.`,
+  ].join('\n\n');
+};
+
+/** Plans a recipe and words the plan. */
+export const planAndShow = async (recipe: Recipe, { io }: CommandContext): Promise<CommandResult> => {
+  const plan = await planRecipe(recipe);
+  return { data: plan, text: (style) => planText(plan, io.directory, style) };
+};

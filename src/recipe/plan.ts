@@ -1,0 +1,90 @@
+import { measureCost } from '../analysis/cost.ts';
+import { inputSignature } from '../execution/signature.ts';
+import type { StagePlan } from '../stages/stage.ts';
+import { prepareRun } from './prepare.ts';
+import type { Recipe } from './recipe.ts';
+
+export interface PlannedData {
+  readonly name: string;
+  readonly description: string;
+  readonly samples: number;
+}
+
+/** One stage of a plan: a row for each site, and their sums. */
+export interface PlannedStage extends StagePlan {
+  readonly stage: string;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** What a recipe would do, found without reading a weight. */
+export interface PlanReport {
+  readonly recipe: string | undefined;
+  readonly model: {
+    readonly path: string;
+    readonly family: string | undefined;
+    readonly inputs: readonly string[];
+    readonly constantBytes: number;
+  };
+  readonly calibration: readonly PlannedData[];
+  readonly evaluation: readonly PlannedData[];
+  readonly stages: readonly PlannedStage[];
+  readonly formats: readonly string[];
+  readonly metrics: readonly string[];
+  readonly output: string;
+  /** Constants after all stages, as the stages predict them. */
+  readonly predictedBytes: number;
+  /** Greatest prediction of a stage. */
+  readonly memoryBytes: number;
+  readonly warnings: readonly string[];
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/**
+ * Plans a recipe: sites matched with what happens to each, predicted sizes and memory.
+ * @throws CompressErrors with everything that is wrong with it.
+ */
+export const planRecipe = async (recipe: Recipe): Promise<PlanReport> => {
+  const prepared = await prepareRun(recipe);
+  const stages = recipe.stages.map((stage, index): PlannedStage => {
+    const plan = prepared.plans[index] ?? { sites: [], memoryBytes: 0, findings: [] };
+    return {
+      stage: stage.name,
+      ...plan,
+      bytesBefore: sum(plan.sites.map((site) => site.bytesBefore)),
+      bytesAfter: sum(plan.sites.map((site) => site.bytesAfter)),
+    };
+  });
+  const before = measureCost(prepared.model.program).storedBytes;
+  return {
+    recipe: recipe.source.file,
+    model: {
+      path: recipe.model.path,
+      family: prepared.model.family,
+      inputs: inputSignature(prepared.model.program).map((input) => input.name),
+      constantBytes: before,
+    },
+    calibration: prepared.calibration.map(planned),
+    evaluation: prepared.evaluation.map(planned),
+    stages,
+    formats: recipe.formats.map((format) => format.name),
+    metrics: [...new Set(prepared.evaluation.flatMap((data) => data.metrics))],
+    output: recipe.output,
+    predictedBytes: Math.max(0, before - sum(stages.map((stage) => stage.bytesBefore - stage.bytesAfter))),
+    memoryBytes: Math.max(0, ...stages.map((stage) => stage.memoryBytes)),
+    warnings: prepared.warnings,
+  };
+};
+
+const planned = ({
+  name,
+  dataset,
+}: {
+  readonly name: string;
+  readonly dataset: { description: string; length: number };
+}): PlannedData => ({
+  name,
+  description: dataset.description,
+  samples: dataset.length,
+});

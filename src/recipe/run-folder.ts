@@ -1,0 +1,22 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cache } from './cache.ts';
+import { contentKey } from './cache-keys.ts';
+import { takeLock } from './lock.ts';
+import { orExplain } from './store.ts';
+
+/** Where a run keeps what concerns it alone. The same output always has the same folder. */
+export interface RunFolder {
+  /** Events of the run as they happen. */
+  readonly eventFile: string;
+  /** Lets another run write to the same output. */
+  release(): void;
+}
+
+/** Takes the folder of an output for this run. @throws resource error while another run has it. */
+export const openRunFolder = (cache: Cache, output: string): RunFolder => {
+  const directory = join(cache.directory, 'runs', contentKey(output).slice(0, 16));
+  orExplain(directory, () => mkdirSync(directory, { recursive: true }));
+  const release = takeLock(join(directory, 'lock'), output);
+  return { eventFile: join(directory, 'events.ndjson'), release };
+};

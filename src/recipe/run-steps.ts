@@ -1,0 +1,87 @@
+import { basename, relative } from 'node:path';
+import type { ArtifactWriter, WrittenFormat } from '../artifact/write.ts';
+import { CompressError, CompressErrors } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
+import type { Emit, MetricResult } from './events.ts';
+import { type AfterResult, type GateVerdict, judgeGates } from './gates.ts';
+import { type Keyed, type MeasureContext, measureAfter } from './measure.ts';
+import type { PreparedRun } from './prepare.ts';
+import type { Recipe } from './recipe.ts';
+import type { ReportedArtifact } from './report.ts';
+
+/** Writes every format of a recipe into the staging folder. */
+export const writeFormats = async (
+  recipe: Recipe,
+  writer: ArtifactWriter,
+  model: Model,
+  { emit, signal }: { readonly emit: Emit; readonly signal: AbortSignal },
+): Promise<WrittenFormat[]> => {
+  const written: WrittenFormat[] = [];
+  for (const { name, card, options } of recipe.formats) {
+    const task = `write ${name}`;
+    const format = await writer.writeFormat(card, options, model, {
+      signal,
+      onProgress: (done, total, item) => emit({ type: 'progress', task, done, total, unit: 'bytes', item }),
+    });
+    const path = recipe.formats.length > 1 ? `${recipe.output}/${basename(format.directory)}` : recipe.output;
+    emit({ type: 'artifact-written', format: name, path, bytes: format.byteLength });
+    for (const { text, site, kind } of format.findings)
+      emit({
+        type: 'message',
+        severity: kind === 'fact' ? 'info' : 'warning',
+        text,
+        ...(site === undefined ? {} : { site }),
+      });
+    written.push(format);
+  }
+  return written;
+};
+
+export const measureFormats = async (
+  formats: readonly WrittenFormat[],
+  before: Keyed,
+  { evaluation }: PreparedRun,
+  context: MeasureContext,
+): Promise<AfterResult[]> => {
+  const results: AfterResult[] = [];
+  for (const format of formats) results.push(...(await measureAfter(format, before, evaluation, context)));
+  return results;
+};
+
+/** Judges every gate and tells the verdicts. @throws CompressErrors for gates that nothing was measured for. */
+export const judge = (
+  recipe: Recipe,
+  before: readonly MetricResult[],
+  after: readonly AfterResult[],
+  emit: Emit,
+): GateVerdict[] => {
+  const { verdicts, unmeasured } = judgeGates(recipe.gates, before, after);
+  for (const { gate, dataset, format, passed, found, limit, where } of verdicts) {
+    const { file, line, column } = where;
+    const place =
+      file !== undefined && line !== undefined && column !== undefined ? { where: { file, line, column } } : {};
+    emit({ type: 'gate', gate, dataset, format, passed, found, limit, ...place });
+  }
+  if (unmeasured.length > 0)
+    throw new CompressErrors(
+      unmeasured.map(
+        ({ gate, reason }) =>
+          new CompressError({
+            code: 'gate',
+            message: `the gate '${gate.metric}' could not be judged: ${reason}`,
+            where: gate.where,
+            hint: 'Name data and a format that the metric can be measured on.',
+          }),
+      ),
+    );
+  return verdicts;
+};
+
+/** Written formats as the report lists them. */
+export const reportedArtifacts = (writer: ArtifactWriter, formats: readonly WrittenFormat[]): ReportedArtifact[] =>
+  formats.map(({ name, directory, byteLength, findings }) => ({
+    format: name,
+    directory: relative(writer.directory, directory).replaceAll('\\', '/') || '.',
+    bytes: byteLength,
+    findings,
+  }));

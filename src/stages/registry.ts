@@ -1,0 +1,4 @@
+import type { Stage } from './stage.ts';
+
+/** Every stage that a recipe can name. */
+export const stages: readonly Stage<unknown>[] = [];
