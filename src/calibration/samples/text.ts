@@ -7,6 +7,7 @@ import { checkPath, fingerprintOf } from './fingerprint.ts';
 import type { DatasetContext, DatasetKind } from './kind.ts';
 import { tokenDataset } from './token-dataset.ts';
 import { openTokenizer, type TextTokenizer } from './tokenizer.ts';
+import { placeWindows, type WindowOptions } from './windows.ts';
 
 interface TextOptions {
   readonly text: readonly string[];
@@ -135,6 +136,42 @@ const tokenizerPathOf = (options: TextOptions, context: DatasetContext): string 
   });
 };
 
+/** Tokens at the end of a cut text that may come out otherwise than in the whole text. */
+const cutMargin = 256;
+
+/**
+ * At least the first `needed` token ids of a text, or all of them. Only as much of a long text is tokenised as that
+ * takes; the last tokens before the cut are left out, since what follows may join them.
+ */
+const encodeBeginning = (tokenizer: TextTokenizer, document: string, needed: number): Int32Array => {
+  for (let length = 8 * (needed + cutMargin); length < document.length; length *= 2) {
+    const ids = tokenizer.encode(document.slice(0, length));
+    if (ids.length >= needed + cutMargin) return ids.subarray(0, ids.length - cutMargin);
+  }
+  return tokenizer.encode(document);
+};
+
+/** Token ids of the documents of all files; without shuffling only as many as the samples are cut from. */
+const tokenise = async (
+  files: readonly string[],
+  options: TextOptions,
+  tokenizer: TextTokenizer,
+  windows: WindowOptions,
+): Promise<Int32Array[]> => {
+  const { samples, skip, shuffle } = options.selection;
+  const wanted = samples === undefined || shuffle ? Number.POSITIVE_INFINITY : skip + samples;
+  const documents: Int32Array[] = [];
+  let placed = 0;
+  for (const file of files)
+    for (const document of splitText(await decodeText(file), file, options)) {
+      if (placed >= wanted) return documents;
+      const ids = encodeBeginning(tokenizer, document, (wanted - placed) * options.window);
+      documents.push(ids);
+      placed += placeWindows([ids.length], windows).length;
+    }
+  return documents;
+};
+
 /** Text files, tokenised and cut into windows. */
 export const text: DatasetKind<TextOptions> = {
   name: 'text',
@@ -146,17 +183,15 @@ export const text: DatasetKind<TextOptions> = {
     const tokenizerPath = tokenizerPathOf(options, context);
     await checkPath(tokenizerPath, 'file');
     const tokenizer = await openTokenizer(tokenizerPath);
-    const documents: Int32Array[] = [];
-    for (const file of files)
-      for (const document of splitText(await decodeText(file), file, options))
-        documents.push(tokenizer.encode(document));
     const { field, split, bos, window, stride, selection } = options;
+    const windows = { window, stride, ...specialsOf(options, tokenizer, tokenizerPath) };
+    const documents = await tokenise(files, options, tokenizer, windows);
     const facts = { field, split, bos, window, stride, selection, seed: context.seed };
     return tokenDataset({
       description: `text:${options.text.join(',')}`,
       fingerprint: await fingerprintOf('text', facts, [...files, tokenizerPath]),
       documents,
-      windows: { window, stride, ...specialsOf(options, tokenizer, tokenizerPath) },
+      windows,
       selection,
       file: files.join(', '),
       seed: context.seed,

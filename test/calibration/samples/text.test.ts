@@ -150,6 +150,13 @@ describe.skipIf(!sharedData('llm-stories260k'))('text of the shared language mod
     expect(ids.flat()).toEqual(streamOf('llm-stories260k', 'tinystories-train-sample'));
   });
 
+  test('stories260k: the first windows are the same whether all of the text is tokenised or only what they take', async () => {
+    const spec = { text: 'tinystories-train-sample.txt', window: 64 };
+    const all = await idsOf(await openDataset(spec, contextFor('llm-stories260k')));
+    const first = await idsOf(await openDataset({ ...spec, samples: 20, skip: 3 }, contextFor('llm-stories260k')));
+    expect(first).toEqual(all.slice(3, 23));
+  });
+
   test.each(['llm-stories260k', 'llm-babyllama-tok105'])(
     '%s: one story a line gives the reference stream',
     async (model) => {
