@@ -7,17 +7,20 @@ import { register } from 'tsx/esm/api';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const unregister = register();
 const { recipeJsonSchema } = await import('../src/recipe/json-schema.ts');
+const { manifestJsonSchema } = await import('../src/artifact/manifest-schema.ts');
 await unregister();
 
+const schemas = { recipe: recipeJsonSchema(), manifest: manifestJsonSchema() };
+
 const check = process.argv.includes('--check');
-const target = join(root, 'schemas', 'recipe.schema.json');
-const text = `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`;
-if (check) {
-  if (readFileSync(target, 'utf8') !== text) {
+for (const [name, schema] of Object.entries(schemas)) {
+  const target = join(root, 'schemas', `${name}.schema.json`);
+  const text = `${JSON.stringify(schema, null, 2)}\n`;
+  if (!check) {
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, text);
+  } else if (readFileSync(target, 'utf8') !== text) {
     console.error(`${target} is out of date: run node scripts/generate-schemas.mjs`);
-    process.exit(1);
+    process.exitCode = 1;
   }
-} else {
-  mkdirSync(dirname(target), { recursive: true });
-  writeFileSync(target, text);
 }
