@@ -112,7 +112,7 @@ const build = (config: EncoderConfig, weights: WeightReader, options: BuildOptio
     start,
   );
   encoderHead(b, last, prefix, config);
-  return b.finish('bert');
+  return b.finish();
 };
 
 /** Encoders of text with layer norms after each part. */

@@ -1,4 +1,5 @@
 import type { DataType } from '../ir/data-type.ts';
+import { removeDead } from '../ir/edit/remove-dead.ts';
 import {
   type Attribute,
   Graph,
@@ -16,8 +17,8 @@ import type { Tensor } from '../ir/tensor.ts';
 import { type BuildOptions, noteUnusedTensors } from './family.ts';
 import type { WeightReader } from './weights.ts';
 
-/** ONNX IR version that first carried each operator set. */
-const irVersions: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12 };
+/** Oldest ONNX IR version that an operator set may be used with, and that has metadata on nodes (10). */
+const irVersionOf = (opset: number): number => (opset <= 22 ? 10 : opset === 23 ? 11 : 12);
 
 export interface OperatorFields {
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -223,11 +224,11 @@ export class GraphBuilder {
   }
 
   /** The finished program. @throws all missing and ill-shaped weights together. */
-  finish(family: string): Program {
+  finish(): Program {
     const unused = this.weights.finish();
-    const program = newProgram(this.graph, this.options.opset, irVersions[this.options.opset]);
+    const program = newProgram(this.graph, this.options.opset, irVersionOf(this.options.opset));
     for (const domain of this.#domains) program.opsets.set(domain, 1);
-    program.metadata.set('modelpress.family', family);
+    removeDead(program);
     noteUnusedTensors(program, unused);
     return program;
   }

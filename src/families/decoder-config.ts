@@ -2,7 +2,7 @@ import type { Activation } from './layers/activation.ts';
 import type { AttentionKind } from './layers/decoder-core.ts';
 
 /** A feed-forward layer: gated (down(act(gate(x)) · up(x))), with one stored tensor for gate and up where fused. */
-export interface GatedMlp {
+interface GatedMlp {
   readonly kind: 'gated';
   readonly inner: number;
   readonly bias: boolean;
@@ -30,7 +30,6 @@ export interface DecoderLayer extends AttentionKind {
 
 /** Everything that tells one Llama-like decoder from another, without optionals of its configuration file. */
 export interface DecoderConfig {
-  readonly family: string;
   readonly vocabulary: number;
   readonly width: number;
   readonly heads: number;

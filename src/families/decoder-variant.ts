@@ -8,7 +8,7 @@ import { type RotaryFrequencies, rotaryFrequencies } from './layers/rotary-frequ
 import { normaliseRope, type RopeInput } from './rope-config.ts';
 
 /** What kind of attention a layer has; some models rotate the two kinds differently. */
-export type LayerKind = 'full_attention' | 'sliding_attention';
+type LayerKind = 'full_attention' | 'sliding_attention';
 
 /** How the decoders of one model type differ from Llama. What is not said is as in Llama. */
 export interface DecoderVariant {
@@ -105,7 +105,6 @@ const headSizesOf = (
 
 /** Parses config.json and merges it with what its model type implies. */
 export const readDecoderConfig = (
-  family: string,
   variants: Readonly<Record<string, DecoderVariant>>,
   config: JsonObject,
   weights: TensorSource,
@@ -135,7 +134,6 @@ export const readDecoderConfig = (
     };
   };
   return {
-    family,
     vocabulary: input.vocab_size,
     width: input.hidden_size,
     ...sizes,

@@ -103,5 +103,5 @@ export const buildDecoder = (config: DecoderConfig, weights: WeightReader, optio
   );
   const { epsilon, gain } = config;
   head(b, rmsNorm(b, last, { path: `${prefix}norm`, width, epsilon, gain }), prefix, config);
-  return b.finish(config.family);
+  return b.finish();
 };

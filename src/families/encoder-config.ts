@@ -7,7 +7,7 @@ import { labelCount, labelFields } from './labels.ts';
 import { type Activation, activationNames } from './layers/activation.ts';
 
 /** What an encoder's graph ends with. */
-export type EncoderTask = 'hidden-state' | 'sequence-class' | 'token-class' | 'answer-span' | 'masked-token';
+type EncoderTask = 'hidden-state' | 'sequence-class' | 'token-class' | 'answer-span' | 'masked-token';
 
 /** A BERT-like encoder, without optionals of its configuration file. */
 export interface EncoderConfig {

@@ -19,7 +19,7 @@ export interface TensorSource {
  * What a decoder's graph takes and gives. 'scoring': input_ids → logits of every position. 'generation': one step of
  * decoding with the keys and values of earlier positions as inputs and outputs. Encoders have one layout.
  */
-export type Layout = 'scoring' | 'generation';
+type Layout = 'scoring' | 'generation';
 
 export interface BuildOptions {
   readonly layout: Layout;

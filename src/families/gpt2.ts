@@ -144,7 +144,7 @@ const build = (config: Config, weights: WeightReader, options: BuildOptions): Pr
       0,
     );
   }
-  return b.finish('gpt2');
+  return b.finish();
 };
 
 /** Decoders with learned positions, layer norms and one matrix for queries, keys and values, stored (inputs, outputs). */

@@ -12,7 +12,6 @@ export {
   type BuildOptions,
   type Family,
   type JsonObject,
-  type Layout,
   type TensorSource,
   unusedTensors,
 } from './family.ts';

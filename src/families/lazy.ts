@@ -1,4 +1,4 @@
-import { bitsOf, type DataType } from '../ir/data-type.ts';
+import { bitsOf } from '../ir/data-type.ts';
 import { floatTensor, readFloats } from '../ir/read.ts';
 import { elementCount } from '../ir/shape.ts';
 import { DerivedTensor, FileTensor, type Tensor } from '../ir/tensor.ts';
@@ -27,7 +27,7 @@ export const offsetTensor = (tensor: Tensor, offset: number, dtype: ComputeType)
 
 /** `elementCount(shape)` elements in a row from `begin`, seen as `shape`; files are read at that range only. */
 export const rangeOf = (tensor: Tensor, begin: number, shape: readonly number[]): Tensor => {
-  const width = bitsOf(tensor.dtype as DataType) / 8;
+  const width = bitsOf(tensor.dtype) / 8;
   if (tensor instanceof FileTensor)
     return new FileTensor(tensor.dtype, shape, tensor.path, tensor.byteOffset + begin * width);
   return new DerivedTensor(tensor.dtype, shape, () =>

@@ -96,7 +96,7 @@ export const llama: Family = {
   summary: 'Llama 2 and 3, SmolLM, Mistral, Qwen2 and 2.5, Qwen3, SmolLM3, Gemma 1 to 3 (text), Phi-3, Granite',
   modelTypes: Object.keys(variants),
   build(config, weights, options) {
-    const decoder = readDecoderConfig(this.name, variants, config, weights);
+    const decoder = readDecoderConfig(variants, config, weights);
     return buildDecoder(decoder, new WeightReader(weights, options.dtype), options);
   },
 };

@@ -65,7 +65,7 @@ export const mixtral: Family = {
   summary: 'Mixtral, Qwen2-MoE, Qwen3-MoE: sparse mixtures of experts, each expert with sites of its own',
   modelTypes: Object.keys(variants),
   build(config, weights, options) {
-    const decoder = readDecoderConfig(this.name, variants, config, weights);
+    const decoder = readDecoderConfig(variants, config, weights);
     const rules = config.model_type === 'mixtral' ? renames : [];
     return buildDecoder(decoder, new WeightReader(weights, options.dtype, rules), options);
   },

@@ -214,7 +214,7 @@ const build = (config: Config & { readonly task: Task }, weights: WeightReader, 
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const normed = layerNorm(b, last, { path: `${prefix}layernorm`, width, epsilon });
   head(b, normed, prefix, config, config.task);
-  return b.finish('vit');
+  return b.finish();
 };
 
 /** Encoders of images cut into patches. */

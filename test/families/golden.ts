@@ -63,7 +63,7 @@ export const largestDifference = (
 };
 
 /** Channels of each head of a golden decoder. */
-export const headSizeOf = ({ checkpoint: { config } }: Golden): number =>
+const headSizeOf = ({ checkpoint: { config } }: Golden): number =>
   Number(
     config.head_dim ??
       Number(config.hidden_size ?? config.n_embd) / Number(config.num_attention_heads ?? config.n_head),
