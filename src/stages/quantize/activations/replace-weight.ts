@@ -10,6 +10,7 @@ import { rowAxis, type StoredWeight } from './weight-store.ts';
 export interface Dequantization {
   readonly codes: Value;
   readonly scales: Value;
+  readonly zeroPoints?: Value | undefined;
   readonly axis: number;
   readonly shape: readonly number[];
   readonly name: string;
@@ -19,7 +20,7 @@ export interface Dequantization {
 export const writeDequantization = (site: Site, fields: Dequantization, names: NameSource): Value =>
   new NodeWriter(names, site.graph, site.node).add({
     op: 'DequantizeLinear',
-    inputs: [fields.codes, fields.scales],
+    inputs: [fields.codes, fields.scales, ...(fields.zeroPoints ? [fields.zeroPoints] : [])],
     attributes: fields.scales.tensor?.shape.length === 1 ? { axis: intAttribute(fields.axis) } : {},
     name: fields.name,
     dtype: 'float32',
@@ -31,7 +32,7 @@ export const readDequantized = (site: Site, weight: StoredWeight, names: NameSou
   const { node, weightIndex } = site;
   const numbers = writeDequantization(
     site,
-    { codes: weight.codes, scales: weight.scales, axis, shape: siteTensor(site).shape, name: `${site.weight.name}_d` },
+    { ...weight, axis, shape: siteTensor(site).shape, name: `${site.weight.name}_d` },
     names,
   );
   if (node.inputs[weightIndex] === site.weight) {

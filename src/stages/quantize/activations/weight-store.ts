@@ -16,6 +16,8 @@ export const unsignedZero = 128;
 export interface StoredWeight {
   readonly codes: Value;
   readonly scales: Value;
+  /** Zero points of unsigned codes, in the shape of the scales. */
+  readonly zeroPoints: Value | undefined;
   /** The numbers in `scales`: one per channel, or one. */
   readonly scaleNumbers: Float32Array;
 }
@@ -127,10 +129,16 @@ export class WeightStore {
     const stored = {
       codes: this.addConstant(`${site.weight.name}_q`, codesTensor(typed, arrangedShape)),
       scales: this.addConstant(`${site.weight.name}_s`, floatTensor(scaleShape, scales)),
+      zeroPoints: dtype === 'uint8' ? this.#zeroPoints(scaleShape) : undefined,
       scaleNumbers: scales,
     };
     this.#stored.set(key, stored);
     return stored;
+  }
+
+  #zeroPoints(shape: readonly number[]): Value {
+    const codes = new Uint8Array(elementCount(shape)).fill(unsignedZero);
+    return this.addConstant(`zero_${unsignedZero}`, codesTensor(codes, shape));
   }
 
   #numberOf(weight: Value): number {

@@ -2,10 +2,10 @@ import type { Site } from '../../../../analysis/sites.ts';
 import type { NameSource } from '../../../../ir/edit/names.ts';
 import type { Graph, Program, Value } from '../../../../ir/graph.ts';
 import { scalar } from '../../../../ir/read.ts';
-import type { GridConstants } from '../constants.ts';
+import { GridConstants } from '../constants.ts';
 import { NodeWriter } from '../node-writer.ts';
 import type { DynamicOptions } from '../options.ts';
-import { type StoredWeight, unsignedZero, type WeightRequest, type WeightStore } from '../weight-store.ts';
+import { type StoredWeight, unsignedZero, type WeightRequest, WeightStore } from '../weight-store.ts';
 
 /** What the integer forms of all operators share while one program is rewritten. */
 export interface Lowering {
@@ -76,6 +76,16 @@ export class DynamicInputs {
     return made;
   }
 }
+
+/** A fresh state for rewriting a program. */
+export const newLowering = (program: Program, names: NameSource, options: DynamicOptions): Lowering => ({
+  program,
+  names,
+  options,
+  store: new WeightStore(program.graph, names),
+  constants: new GridConstants(program.graph, names),
+  inputs: new DynamicInputs(names),
+});
 
 /** A float32 constant of the main graph with one element. */
 export const scalarConstant = (lowering: Lowering, name: string, value: number): Value =>

@@ -1,0 +1,64 @@
+import { findSites, type Site } from '../../../analysis/sites.ts';
+import { nameSource } from '../../../ir/edit/names.ts';
+import { removeDead } from '../../../ir/edit/remove-dead.ts';
+import type { Program } from '../../../ir/graph.ts';
+import type { Model } from '../../../ir/model.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import type { StageContext, StageResult } from '../../stage.ts';
+import { selectSites } from '../weights/select.ts';
+import { newLowering } from './integer/form.ts';
+import { integerForms, lowerSites } from './integer/lower.ts';
+import { predictedRatio } from './integer/predict.ts';
+import { probeSites } from './integer/probe.ts';
+import type { DynamicOptions } from './options.ts';
+import { prepareProgram } from './prepare/prepare.ts';
+
+/** Sites that must stay in floating point, each with the reason. */
+const findLossy = async (
+  program: Program,
+  sites: readonly Site[],
+  options: DynamicOptions,
+  context: StageContext,
+): Promise<ReadonlyMap<Site, string>> => {
+  const forms = integerForms(sites);
+  const roundsInput = (site: Site): boolean => forms.get(site) !== 'Gather' && forms.get(site) !== 'DequantizeLinear';
+  const measured = await probeSites(program, sites, options, context);
+  const lossy = new Map<Site, string>();
+  for (const site of sites) {
+    const ratio = measured.get(site.name);
+    if (ratio !== undefined && ratio < options.leastSnrDb)
+      lossy.set(site, `its output would have a signal-to-noise ratio of ${ratio.toFixed(1)} dB`);
+    if (ratio === undefined && roundsInput(site)) {
+      const expected = predictedRatio(site);
+      if (expected < options.leastSnrDb)
+        lossy.set(
+          site,
+          `its input channels lie too far apart for one scale (about ${expected.toFixed(1)} dB to expect)`,
+        );
+    }
+  }
+  return lossy;
+};
+
+/**
+ * Dynamic 8-bit quantization: weights in integers, activations rounded at run time by the range that each tensor has
+ * then. Branches of If are rewritten too. Sites that would lose too much stay in floating point and are reported: by
+ * the measured error where calibration data exist, else by the one that the spread of the weight's channels predicts.
+ * @throws CompressError 'numeric' for weights that are not finite.
+ */
+export const quantizeDynamic = async (
+  model: Model,
+  options: DynamicOptions,
+  context: StageContext,
+): Promise<StageResult> => {
+  const program = prepareProgram(model.program);
+  const { chosen, findings } = selectSites(findSites(program), options);
+  const lossy = await findLossy(program, chosen, options, context);
+  const sites = chosen.filter((site) => !lossy.has(site));
+  lowerSites(sites, newLowering(program, nameSource(program.graph), options));
+  removeDead(program);
+  const kept = [...lossy].map(
+    ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
+  );
+  return { model: { ...model, program }, findings: [...findings, ...kept] };
+};
