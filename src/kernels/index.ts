@@ -42,3 +42,16 @@ export {
   unpackRows,
 } from './pack.ts';
 export { chooseGrid, dequantize, quantizeOnGrid, quantizeRtn } from './round.ts';
+export {
+  type ChannelLayout,
+  type ChannelRanges,
+  type DifferenceSums,
+  difference,
+  Histogram,
+  minMax,
+  minMaxPerChannel,
+  type SoftmaxInput,
+  type SoftmaxMetrics,
+  softmaxMetrics,
+  type ValueRange,
+} from './stats.ts';

@@ -77,6 +77,44 @@ export interface NativeAddon {
     rows: number,
     columns: number,
   ): Promise<{ u: Float64Array<ArrayBuffer>; s: Float64Array<ArrayBuffer>; vt: Float64Array<ArrayBuffer> }>;
+
+  minMax(values: Float32Array): NativeRange;
+  minMaxPerChannel(
+    values: Float32Array,
+    outer: number,
+    channels: number,
+    inner: number,
+  ): { minimum: Float32Array<ArrayBuffer>; maximum: Float32Array<ArrayBuffer>; nonFinite: number };
+  readonly Histogram: new (bins: number) => NativeHistogram;
+  difference(
+    a: Float32Array,
+    b: Float32Array,
+  ): { signal: number; noise: number; dot: number; other: number; greatest: number };
+  softmaxMetrics(
+    logits: Float32Array,
+    labels: Int32Array,
+    reference: Float32Array | null,
+    control: NativeControl,
+  ): Promise<{
+    nll: Float64Array<ArrayBuffer>;
+    top1: Uint8Array<ArrayBuffer>;
+    kl?: Float64Array<ArrayBuffer>;
+    agree?: Uint8Array<ArrayBuffer>;
+  }>;
+}
+
+export interface NativeRange {
+  minimum: number;
+  maximum: number;
+  nonFinite: number;
+}
+
+export interface NativeHistogram {
+  add(values: Float32Array): void;
+  merge(other: NativeHistogram): void;
+  counts(): Float64Array<ArrayBuffer>;
+  range(): number;
+  extremes(): NativeRange;
 }
 
 export interface NativeProduct {

@@ -8,6 +8,7 @@ mod hash;
 mod linalg;
 mod pack;
 mod round;
+mod stats;
 mod threads;
 mod work;
 

@@ -10,5 +10,6 @@ pub mod header;
 pub mod linalg;
 pub mod pack;
 pub mod round;
+pub mod stats;
 #[cfg(test)]
 pub mod testing;

@@ -4,6 +4,7 @@
 
 pub mod clip;
 pub mod curvature;
+pub mod descent;
 pub mod gptq;
 pub mod grid;
 pub mod power;

@@ -1,0 +1,513 @@
+//! Coordinate descent on the codes of a rounded weight, in the Kronecker-factored curvature of its site: the quadratic
+//! tr(B (Q - T A⁻¹) A (Q - T A⁻¹)ᵀ) falls with every change. A is the second moment of the inputs, B of the gradients at
+//! the outputs (K-FAC, Martens and Grosse 2015; rounding in it: YAQA, arXiv 2505.22988), T = W·E[x_full xᵀ] the cross
+//! moment that the exact weight would have. Between passes the scales of the groups are fitted to the codes.
+//!
+//! With E = T - Q A, changing weight (i, j) by δ changes the quadratic by -2δ (B E)_ij + δ² B_ii A_jj. Rows and columns
+//! are visited in blocks, so that all but the changes inside a block are matrix products.
+
+use super::rtn::Size;
+use crate::kernel::control::Control;
+use crate::kernel::fault::{Fault, expect_length};
+use crate::kernel::linalg::Real;
+use crate::kernel::linalg::product::product;
+use faer::{Accum, MatMut, MatRef};
+
+/// Rows and columns of a block.
+const BLOCK: usize = 64;
+/// Rows whose scales are fitted together.
+const REFIT_ROWS: usize = 8;
+
+/// What the codes stand for, and how long to descend.
+#[derive(Clone, Copy, Debug)]
+pub struct DescentSpec<'a> {
+    /// Columns that share a scale; the last group may be shorter.
+    pub group_size: usize,
+    /// The greatest code.
+    pub greatest: u8,
+    /// (rows, groups), or one for all.
+    pub zero_points: &'a [u8],
+    pub passes: u32,
+    /// Fit the scales of the groups after each pass.
+    pub refit: bool,
+    /// How a fitted scale is stored.
+    pub store_scale: fn(f32) -> f32,
+    /// Part of the mean diagonal of B that is added to its diagonal.
+    pub ridge: f64,
+}
+
+/// The second moments that define the quadratic.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric<'a> {
+    /// T (rows, columns).
+    pub target: &'a [f64],
+    /// A (columns, columns), symmetric.
+    pub inputs: &'a [f64],
+    /// B (rows, rows), symmetric; the identity when absent.
+    pub outputs: Option<&'a [f64]>,
+}
+
+/// What the descent found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descended {
+    pub codes: Vec<u8>,
+    pub scales: Vec<f32>,
+    /// Changes of codes, over all passes.
+    pub changes: u64,
+    /// tr(B Q A Qᵀ) - 2 tr(B Q Tᵀ), before and after: the quadratic without its constant.
+    pub before: f64,
+    pub after: f64,
+}
+
+/// Descends from `codes` and `scales` (rows, groups). `T` is the precision of the products.
+pub fn descend<T: Real>(
+    codes: &[u8],
+    scales: &[f32],
+    size: Size,
+    metric: &Metric,
+    spec: &DescentSpec,
+    control: &Control,
+) -> Result<Descended, Fault> {
+    let Size { rows, columns } = size;
+    let groups = columns.div_ceil(spec.group_size);
+    expect_length("codes", codes.len(), size.count())?;
+    expect_length("scales", scales.len(), rows * groups)?;
+    expect_length("target", metric.target.len(), size.count())?;
+    expect_length("input moment", metric.inputs.len(), columns * columns)?;
+    if spec.zero_points.len() != 1 {
+        expect_length("zero points", spec.zero_points.len(), rows * groups)?;
+    }
+    if let Some(outputs) = metric.outputs {
+        expect_length("output moment", outputs.len(), rows * rows)?;
+    }
+    control.begin(u64::from(spec.passes) * size.count() as u64);
+    let mut descent = Descent::<T>::new(codes, scales, size, metric, spec);
+    let before = descent.quadratic();
+    let mut changes = 0;
+    for _ in 0..spec.passes {
+        let changed = descent.pass(control)?;
+        changes += changed;
+        if changed == 0 && !spec.refit {
+            break;
+        }
+    }
+    let after = descent.quadratic();
+    if !after.is_finite() {
+        return Err(Fault::numeric("the moments of this site hold values that are not finite"));
+    }
+    Ok(Descended { codes: descent.natural_codes(), scales: descent.scales, changes, before, after })
+}
+
+/// The state of a descent. Columns stand by falling diagonal of A.
+struct Descent<'a, T> {
+    size: Size,
+    groups: usize,
+    spec: &'a DescentSpec<'a>,
+    /// The natural place of each column.
+    order: Vec<usize>,
+    /// (columns, columns) and (rows, rows); no outputs stand for the identity.
+    a: Vec<T>,
+    b: Option<Vec<T>>,
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+    /// T and T - Q A, (rows, columns).
+    target: Vec<T>,
+    error: Vec<T>,
+}
+
+impl<'a, T: Real> Descent<'a, T> {
+    fn new(codes: &[u8], scales: &[f32], size: Size, metric: &Metric, spec: &'a DescentSpec) -> Self {
+        let Size { rows, columns } = size;
+        let mut order: Vec<usize> = (0..columns).collect();
+        let diagonal = |column: usize| metric.inputs[column * columns + column];
+        order.sort_by(|&x, &y| diagonal(y).total_cmp(&diagonal(x)));
+        let ordered = |source: &[f64]| -> Vec<T> {
+            source.chunks_exact(columns).flat_map(|row| order.iter().map(|&c| T::from_f64(row[c]))).collect()
+        };
+        let a: Vec<T> = order
+            .iter()
+            .flat_map(|&i| order.iter().map(move |&j| (i, j)))
+            .map(|(i, j)| T::from_f64(metric.inputs[i * columns + j]))
+            .collect();
+        let target = ordered(metric.target);
+        let codes = codes.chunks_exact(columns).flat_map(|row| order.iter().map(|&c| row[c])).collect();
+        let mut descent = Descent {
+            size,
+            groups: columns.div_ceil(spec.group_size),
+            spec,
+            a,
+            b: metric.outputs.map(|outputs| with_ridge(outputs, rows, spec.ridge)),
+            codes,
+            scales: scales.to_vec(),
+            error: target.clone(),
+            target,
+            order,
+        };
+        let values = descent.values(0..rows);
+        product(
+            MatMut::from_row_major_slice_mut(&mut descent.error, rows, columns),
+            Accum::Add,
+            MatRef::from_row_major_slice(&values, rows, columns),
+            MatRef::from_row_major_slice(&descent.a, columns, columns),
+            T::from_f64(-1.0),
+        );
+        descent
+    }
+
+    fn group_of(&self, column: usize) -> usize {
+        self.order[column] / self.spec.group_size
+    }
+
+    fn zero(&self, row: usize, group: usize) -> f64 {
+        let zeros = self.spec.zero_points;
+        f64::from(if zeros.len() == 1 { zeros[0] } else { zeros[row * self.groups + group] })
+    }
+
+    fn scale(&self, row: usize, group: usize) -> f64 {
+        f64::from(self.scales[row * self.groups + group])
+    }
+
+    /// Dequantized weights of some rows, in the order of columns here.
+    fn values(&self, rows: std::ops::Range<usize>) -> Vec<T> {
+        let columns = self.size.columns;
+        rows.flat_map(|row| {
+            (0..columns).map(move |column| {
+                let group = self.group_of(column);
+                let code = f64::from(self.codes[row * columns + column]);
+                T::from_f64((code - self.zero(row, group)) * self.scale(row, group))
+            })
+        })
+        .collect()
+    }
+
+    /// tr(B Q A Qᵀ) - 2 tr(B Q Tᵀ) = -Σ (B (E + T)) ∘ Q.
+    fn quadratic(&self) -> f64 {
+        let Size { rows, columns } = self.size;
+        let sum: Vec<T> =
+            self.error.iter().zip(&self.target).map(|(e, t)| T::from_f64(e.to_f64() + t.to_f64())).collect();
+        let weighted = self.b.as_ref().map(|b| {
+            let mut weighted = vec![T::default(); rows * columns];
+            product(
+                MatMut::from_row_major_slice_mut(&mut weighted, rows, columns),
+                Accum::Replace,
+                MatRef::from_row_major_slice(b, rows, rows),
+                MatRef::from_row_major_slice(&sum, rows, columns),
+                T::from_f64(1.0),
+            );
+            weighted
+        });
+        let left = weighted.as_ref().unwrap_or(&sum);
+        let values = self.values(0..rows);
+        -left.iter().zip(&values).map(|(x, q)| x.to_f64() * q.to_f64()).sum::<f64>()
+    }
+
+    /// Visits every weight once; how many codes changed.
+    fn pass(&mut self, control: &Control) -> Result<u64, Fault> {
+        let Size { rows, columns } = self.size;
+        let mut changes = 0;
+        for first in (0..rows).step_by(BLOCK) {
+            let last = (first + BLOCK).min(rows);
+            let mut slope = self.slope(first, last);
+            for begin in (0..columns).step_by(BLOCK) {
+                let end = (begin + BLOCK).min(columns);
+                let (moves, changed) = self.visit(first..last, begin..end, &slope);
+                changes += changed;
+                if changed > 0 {
+                    self.apply(first, &moves, begin..end, first..last, &mut slope);
+                }
+            }
+            if self.spec.refit {
+                self.refit(first..last, &mut slope);
+            }
+            control.advance(((last - first) * columns) as u64)?;
+        }
+        Ok(changes)
+    }
+
+    /// F = B E for a block of rows: half the negative gradient, (rows of the block, columns).
+    fn slope(&self, first: usize, last: usize) -> Vec<T> {
+        let Size { rows, columns } = self.size;
+        let Some(b) = &self.b else {
+            return self.error[first * columns..last * columns].to_vec();
+        };
+        let mut slope = vec![T::default(); (last - first) * columns];
+        product(
+            MatMut::from_row_major_slice_mut(&mut slope, last - first, columns),
+            Accum::Replace,
+            MatRef::from_row_major_slice(&b[first * rows..last * rows], last - first, rows),
+            MatRef::from_row_major_slice(&self.error, rows, columns),
+            T::from_f64(1.0),
+        );
+        slope
+    }
+
+    fn weight_of(&self, row: usize, other: usize) -> f64 {
+        match &self.b {
+            Some(b) => b[row * self.size.rows + other].to_f64(),
+            None => f64::from(u8::from(row == other)),
+        }
+    }
+
+    /// Moves every weight of a block to the code where its parabola is least, given all moves before it. The moves
+    /// (rows of the block, columns of the block) and how many there are.
+    fn visit(&mut self, block: std::ops::Range<usize>, columns: std::ops::Range<usize>, slope: &[T]) -> (Vec<T>, u64) {
+        let n = self.size.columns;
+        let width = columns.len();
+        let mut moves = vec![T::default(); block.len() * width];
+        // What the moves of each row so far take off its own E, inside these columns.
+        let mut taken: Vec<f64> = vec![0.0; block.len() * width];
+        let mut changed = 0;
+        let mut here = vec![0.0; width];
+        for (local, row) in block.clone().enumerate() {
+            let own = self.weight_of(row, row);
+            for (value, f) in here.iter_mut().zip(&slope[local * n + columns.start..]) {
+                *value = f.to_f64();
+            }
+            if self.b.is_some() {
+                for earlier in 0..local {
+                    let weight = self.weight_of(row, block.start + earlier);
+                    for (value, taken) in here.iter_mut().zip(&taken[earlier * width..][..width]) {
+                        *value -= weight * taken;
+                    }
+                }
+            }
+            let mine = &mut taken[local * width..][..width];
+            for (offset, column) in columns.clone().enumerate() {
+                let curvature = own * self.a[column * n + column].to_f64();
+                if curvature <= 0.0 {
+                    continue;
+                }
+                let group = self.order[column] / self.spec.group_size;
+                let scale = f64::from(self.scales[row * self.groups + group]);
+                let best = (here[offset] - own * mine[offset]) / curvature;
+                let code = self.codes[row * n + column];
+                let wanted = (f64::from(code) + best / scale).round_ties_even();
+                let found = wanted.clamp(0.0, f64::from(self.spec.greatest)) as u8;
+                if found == code {
+                    continue;
+                }
+                let step = (f64::from(found) - f64::from(code)) * scale;
+                self.codes[row * n + column] = found;
+                moves[local * width + offset] = T::from_f64(step);
+                changed += 1;
+                for (taken, a) in mine.iter_mut().zip(&self.a[column * n + columns.start..]) {
+                    *taken += step * a.to_f64();
+                }
+            }
+        }
+        (moves, changed)
+    }
+
+    /// Takes moves of some rows, (rows, columns of `columns`), off E and off the slope of the block that they stand in.
+    fn apply(
+        &mut self,
+        first: usize,
+        moves: &[T],
+        columns: std::ops::Range<usize>,
+        block: std::ops::Range<usize>,
+        slope: &mut [T],
+    ) {
+        let n = self.size.columns;
+        let width = columns.len();
+        let height = moves.len() / width;
+        let mut shift = vec![T::default(); height * n];
+        product(
+            MatMut::from_row_major_slice_mut(&mut shift, height, n),
+            Accum::Replace,
+            MatRef::from_row_major_slice(moves, height, width),
+            MatRef::from_row_major_slice(&self.a[columns.start * n..columns.end * n], width, n),
+            T::from_f64(1.0),
+        );
+        for (e, s) in self.error[first * n..].iter_mut().zip(&shift) {
+            *e = T::from_f64(e.to_f64() - s.to_f64());
+        }
+        let Some(b) = &self.b else {
+            let offset = (first - block.start) * n;
+            for (f, s) in slope[offset..].iter_mut().zip(&shift) {
+                *f = T::from_f64(f.to_f64() - s.to_f64());
+            }
+            return;
+        };
+        let rows = self.size.rows;
+        let weights = MatRef::from_row_major_slice(b, rows, rows).submatrix(block.start, first, block.len(), height);
+        product(
+            MatMut::from_row_major_slice_mut(slope, block.len(), n),
+            Accum::Add,
+            weights,
+            MatRef::from_row_major_slice(&shift, height, n),
+            T::from_f64(-1.0),
+        );
+    }
+
+    /// Fits the scales of a block's rows to their codes: least squares in the metric, a few rows at a time, each by a
+    /// step along the fitted direction that is never longer than where the quadratic is least.
+    fn refit(&mut self, block: std::ops::Range<usize>, slope: &mut [T]) {
+        let n = self.size.columns;
+        for first in block.clone().step_by(REFIT_ROWS) {
+            let last = (first + REFIT_ROWS).min(block.end);
+            let wanted = self.fitted_steps(first..last, block.start, slope);
+            let length = self.best_length(first..last, block.start, &wanted, slope);
+            if length <= 0.0 {
+                continue;
+            }
+            let stored: Vec<f32> = wanted
+                .iter()
+                .zip(&self.scales[first * self.groups..last * self.groups])
+                .map(|(&step, &scale)| {
+                    let found = (self.spec.store_scale)((f64::from(scale) + length * step) as f32);
+                    if found.is_finite() && found != 0.0 { found } else { scale }
+                })
+                .collect();
+            let steps: Vec<f64> = stored
+                .iter()
+                .zip(&self.scales[first * self.groups..last * self.groups])
+                .map(|(&found, &scale)| f64::from(found) - f64::from(scale))
+                .collect();
+            let moves = self.scale_moves(first..last, &steps);
+            self.scales[first * self.groups..last * self.groups].copy_from_slice(&stored);
+            self.apply(first, &moves, 0..n, block.clone(), slope);
+        }
+    }
+
+    /// Codes less zero points of a row, in the order of columns here.
+    fn steps_of(&self, row: usize) -> Vec<f64> {
+        let n = self.size.columns;
+        let of = |column: usize| f64::from(self.codes[row * n + column]) - self.zero(row, self.group_of(column));
+        (0..n).map(of).collect()
+    }
+
+    /// What changing scales by `steps` (rows, groups) does to the weights of some rows.
+    fn scale_moves(&self, rows: std::ops::Range<usize>, steps: &[f64]) -> Vec<T> {
+        let first = rows.start;
+        rows.flat_map(|row| {
+            let steps = &steps[(row - first) * self.groups..][..self.groups];
+            let units = self.steps_of(row);
+            units.into_iter().enumerate().map(move |(column, unit)| T::from_f64(unit * steps[self.group_of(column)]))
+        })
+        .collect()
+    }
+
+    /// The change of each scale that is best for its row alone: (U A Uᵀ) Δs = U F / B_ii.
+    fn fitted_steps(&self, rows: std::ops::Range<usize>, block: usize, slope: &[T]) -> Vec<f64> {
+        let (n, groups, height) = (self.size.columns, self.groups, rows.len());
+        let units: Vec<Vec<f64>> = rows.clone().map(|row| self.steps_of(row)).collect();
+        let mut systems = vec![0.0; height * groups * groups];
+        for group in 0..groups {
+            let members: Vec<usize> = (0..n).filter(|&column| self.group_of(column) == group).collect();
+            let left: Vec<T> = units.iter().flat_map(|units| members.iter().map(|&c| T::from_f64(units[c]))).collect();
+            let right: Vec<T> = members.iter().flat_map(|&c| self.a[c * n..(c + 1) * n].iter().copied()).collect();
+            let mut through = vec![T::default(); height * n];
+            product(
+                MatMut::from_row_major_slice_mut(&mut through, height, n),
+                Accum::Replace,
+                MatRef::from_row_major_slice(&left, height, members.len()),
+                MatRef::from_row_major_slice(&right, members.len(), n),
+                T::from_f64(1.0),
+            );
+            for (local, units) in units.iter().enumerate() {
+                let system = &mut systems[(local * groups + group) * groups..][..groups];
+                for (column, (unit, value)) in units.iter().zip(&through[local * n..]).enumerate() {
+                    system[self.group_of(column)] += unit * value.to_f64();
+                }
+            }
+        }
+        let mut steps = vec![0.0; height * groups];
+        for (local, row) in rows.enumerate() {
+            let own = self.weight_of(row, row);
+            let right = &mut steps[local * groups..][..groups];
+            for (column, (unit, f)) in units[local].iter().zip(&slope[(row - block) * n..]).enumerate() {
+                right[self.group_of(column)] += unit * f.to_f64() / own;
+            }
+            solve_ridged(&mut systems[local * groups * groups..][..groups * groups], right);
+        }
+        steps
+    }
+
+    /// How far to go along changes of scales, 0..=1: to where the quadratic is least.
+    fn best_length(&self, rows: std::ops::Range<usize>, block: usize, steps: &[f64], slope: &[T]) -> f64 {
+        let (n, height) = (self.size.columns, rows.len());
+        let moves = self.scale_moves(rows.clone(), steps);
+        let mut through = vec![T::default(); height * n];
+        product(
+            MatMut::from_row_major_slice_mut(&mut through, height, n),
+            Accum::Replace,
+            MatRef::from_row_major_slice(&moves, height, n),
+            MatRef::from_row_major_slice(&self.a, n, n),
+            T::from_f64(1.0),
+        );
+        let dot = |x: &[T], y: &[T]| x.iter().zip(y).map(|(x, y)| x.to_f64() * y.to_f64()).sum::<f64>();
+        let gain = dot(&moves, &slope[(rows.start - block) * n..][..height * n]);
+        let mut cost = 0.0;
+        for (i, row) in rows.clone().enumerate() {
+            for (k, other) in rows.clone().enumerate() {
+                let weight = self.weight_of(row, other);
+                if weight != 0.0 {
+                    cost += weight * dot(&moves[i * n..][..n], &through[k * n..][..n]);
+                }
+            }
+        }
+        if cost > 0.0 && gain > 0.0 { (gain / cost).min(1.0) } else { 0.0 }
+    }
+
+    fn natural_codes(&self) -> Vec<u8> {
+        let n = self.size.columns;
+        let mut natural = vec![0; self.codes.len()];
+        for (row, codes) in natural.chunks_exact_mut(n).zip(self.codes.chunks_exact(n)) {
+            for (&place, &code) in self.order.iter().zip(codes) {
+                row[place] = code;
+            }
+        }
+        natural
+    }
+}
+
+/// B + ridge · mean(diag B) · I.
+fn with_ridge<T: Real>(outputs: &[f64], rows: usize, ridge: f64) -> Vec<T> {
+    let mean = (0..rows).map(|row| outputs[row * rows + row]).sum::<f64>() / rows.max(1) as f64;
+    let mut matrix: Vec<T> = outputs.iter().map(|&value| T::from_f64(value)).collect();
+    for row in 0..rows {
+        matrix[row * rows + row] = T::from_f64(outputs[row * rows + row] + ridge * mean);
+    }
+    matrix
+}
+
+/// Solves a small symmetric positive semi-definite system in place: x of `matrix` x = `right`, by Cholesky with a trace
+/// of ridge; unknowns that nothing determines stay 0.
+fn solve_ridged(matrix: &mut [f64], right: &mut [f64]) {
+    let n = right.len();
+    let mean = (0..n).map(|i| matrix[i * n + i]).sum::<f64>() / n as f64;
+    if mean <= 0.0 {
+        right.fill(0.0);
+        return;
+    }
+    for j in 0..n {
+        matrix[j * n + j] += 1e-9 * mean;
+        for k in 0..j {
+            matrix[j * n + j] -= matrix[j * n + k] * matrix[j * n + k];
+        }
+        let pivot = matrix[j * n + j].max(1e-12 * mean).sqrt();
+        matrix[j * n + j] = pivot;
+        for i in j + 1..n {
+            for k in 0..j {
+                matrix[i * n + j] -= matrix[i * n + k] * matrix[j * n + k];
+            }
+            matrix[i * n + j] /= pivot;
+        }
+    }
+    for i in 0..n {
+        for k in 0..i {
+            right[i] -= matrix[i * n + k] * right[k];
+        }
+        right[i] /= matrix[i * n + i];
+    }
+    for i in (0..n).rev() {
+        for k in i + 1..n {
+            right[i] -= matrix[k * n + i] * right[k];
+        }
+        right[i] /= matrix[i * n + i];
+    }
+}
+
+#[cfg(test)]
+#[path = "descent_tests.rs"]
+mod tests;
