@@ -41,6 +41,11 @@ class Visible {
     this.#outer = outer;
   }
 
+  /** Whether the value belongs to the graph itself. */
+  owns(value: Value): boolean {
+    return this.#values.has(value);
+  }
+
   has(value: Value): boolean {
     return this.#values.has(value) || (this.#outer?.has(value) ?? false);
   }
@@ -75,7 +80,13 @@ class Checker {
     for (const value of graph.initializers) this.#initializer(value, graph, visible);
     for (const node of graph.nodes) this.#node(node, graph, visible);
     for (const value of graph.outputs)
-      if (!visible.has(value))
+      if (visible.has(value) && !visible.owns(value))
+        this.#report(
+          'malformed',
+          `the body ${quote(graph.name)} gives back ${quote(value.name)} of an enclosing graph (it needs an Identity)`,
+          { tensor: value.name },
+        );
+      else if (!visible.has(value))
         this.#report('malformed', `the output ${quote(value.name)} of graph ${quote(graph.name)} is computed nowhere`, {
           tensor: value.name,
         });

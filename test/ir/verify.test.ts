@@ -73,6 +73,11 @@ describe('verify', () => {
     expect(messages((graph) => graph.outputs.push(new Value('nothing')))).toMatch(/the output "nothing" of graph "g"/);
   });
 
+  it('finds bodies that give back a value of an enclosing graph', () => {
+    const wrong = messages((graph) => graph.nodes[2]!.subgraphs()[0]!.outputs.splice(0, 1, graph.inputs[0]!));
+    expect(wrong).toMatch(/the body "t" gives back "x" of an enclosing graph/);
+  });
+
   it('looks into functions', () => {
     expect(messages((_, program) => program.functions[0]!.body.nodes[0]!.setInput(0, new Value('u2')))).toMatch(
       /Abs reads "u2"/,

@@ -68,7 +68,7 @@ const concat: Rule = (call) => {
   return [tensorFact(call.dtype(0), shape, concatContents(call))];
 };
 
-interface SliceArguments {
+export interface SliceArguments {
   readonly starts: readonly Dim[];
   readonly ends: readonly Dim[];
   readonly axes: readonly number[];
@@ -76,7 +76,7 @@ interface SliceArguments {
 }
 
 /** Attributes before opset 10; inputs from there on. Undefined where they are not followed. */
-const sliceArguments = (call: Call, rank: number): SliceArguments | undefined => {
+export const sliceArguments = (call: Call, rank: number): SliceArguments | undefined => {
   const early = call.opset < 10;
   const starts = early ? call.node.ints('starts') : call.contents(1);
   const ends = early ? call.node.ints('ends') : call.contents(2);
@@ -119,7 +119,7 @@ const slicedDim = (dim: Dim, start: Dim, end: Dim, step: Dim): Dim => {
 };
 
 /** First element of a slice along an axis of `dim` elements. */
-const firstElement = (dim: number, start: number, step: number): number => {
+export const firstElement = (dim: number, start: number, step: number): number => {
   const counted = start < 0 ? start + dim : start;
   return step > 0 ? Math.min(Math.max(counted, 0), dim) : Math.min(counted, dim - 1);
 };
@@ -158,7 +158,7 @@ const slice: Rule = (call) => {
 };
 
 /** Lengths of the parts: given, or as even as possible (the last part smaller). */
-const splitLengths = (call: Call, dim: Dim): readonly Dim[] => {
+export const splitLengths = (call: Call, dim: Dim): readonly Dim[] => {
   const count = call.node.outputs.length;
   const given = call.node.ints('split') ?? call.contents(1);
   if (given) {
