@@ -89,6 +89,16 @@ const planFor = (program: Program, path: string, choice: ExternalData): DataPlan
   return planData(program, usualThresholdBytes, usualName);
 };
 
+/** Initializers and tensors in attributes. */
+function* tensorsOf(program: Program): Generator<{ readonly name: string; readonly tensor: Tensor | undefined }> {
+  for (const graph of allGraphs(program)) {
+    yield* graph.initializers;
+    for (const node of graph.nodes)
+      for (const attribute of node.attributes.values())
+        if (attribute.kind === 'tensor') yield { name: node.outputs[0]?.name ?? node.name, tensor: attribute.value };
+  }
+}
+
 /** Tensors are read while the files are written, so no target may be a file that a tensor still lies in. */
 const refuseOverwrite = (program: Program, targets: readonly string[]): void => {
   const real = (path: string): string => {
@@ -99,15 +109,14 @@ const refuseOverwrite = (program: Program, targets: readonly string[]): void => 
     }
   };
   const wanted = new Set(targets.map(real));
-  for (const graph of allGraphs(program))
-    for (const value of graph.initializers)
-      if (value.tensor instanceof FileTensor && wanted.has(real(value.tensor.path)))
-        throw new CompressError({
-          code: 'unsafe',
-          message: 'writing here would overwrite a file that the model is still read from',
-          where: { file: value.tensor.path, tensor: value.name },
-          hint: 'Choose another output path.',
-        });
+  for (const { name, tensor } of tensorsOf(program))
+    if (tensor instanceof FileTensor && wanted.has(real(tensor.path)))
+      throw new CompressError({
+        code: 'unsafe',
+        message: 'writing here would overwrite a file that the model is still read from',
+        where: { file: tensor.path, tensor: name },
+        hint: 'Choose another output path.',
+      });
 };
 
 /**
