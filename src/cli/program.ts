@@ -64,7 +64,7 @@ const rootCommand = (io: Io): Command => {
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
     .addHelpText('after', epilogue)
-    .configureOutput({ writeOut: (text) => io.out.write(text), writeErr: () => {} })
+    .configureOutput({ writeOut: (text) => io.out.write(text.endsWith('\n') ? text : `${text}\n`), writeErr: () => {} })
     .configureHelp({ helpWidth: Math.min(100, Math.max(60, io.out.columns)) })
     .showSuggestionAfterError(true)
     .exitOverride();

@@ -56,7 +56,7 @@ const readDataset = (problems: Problems, path: KeyPath, value: unknown): NamedDa
   if (!kind) {
     const first = Object.keys(written)[0];
     if (first === undefined) problems.add(path, { message: 'a dataset names its kind and its path', hint: kindHint });
-    else addUnknownName(problems, [...path, first], { what: 'kind of data', name: first, known: kindNames });
+    else addUnknownName(problems, [...path, first], { what: 'kind of data', name: first, known: kindNames }, 'key');
     return undefined;
   }
   if (second) {

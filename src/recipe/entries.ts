@@ -51,7 +51,8 @@ export const readEntry = <Card>(
   const at = isMap(value) ? [...path, found.name] : path;
   const card = table.cards.get(found.name);
   if (!card) {
-    addUnknownName(problems, at, { what: table.what, name: found.name, known: [...table.cards.keys()] });
+    const named = { what: table.what, name: found.name, known: [...table.cards.keys()] };
+    addUnknownName(problems, at, named, isMap(value) ? 'key' : 'value');
     return undefined;
   }
   const options = readOptions(problems, at, table.schemaOf(card), found.written ?? {});
@@ -63,16 +64,11 @@ export const addUnknownName = (
   problems: Problems,
   path: KeyPath,
   { what, name, known }: { readonly what: string; readonly name: string; readonly known: readonly string[] },
+  part: 'key' | 'value' = 'value',
 ): void => {
   const near = nearest(name, known);
-  problems.add(
-    path,
-    {
-      message: `there is no ${what} '${name}'`,
-      hint: near ? `Did you mean '${near}'?` : `Known: ${known.join(', ')}.`,
-    },
-    'key',
-  );
+  const hint = near ? `Did you mean '${near}'?` : `Known: ${known.join(', ')}.`;
+  problems.add(path, { message: `there is no ${what} '${name}'`, hint }, part);
 };
 
 /** Parses options with their schema; undefined (with problems added) when they do not follow it. */
