@@ -1,6 +1,8 @@
 import type { GraphDescription, ModelDescription, Tally } from '../artifact/describe/description.ts';
 import type { Manifest } from '../artifact/manifest-schema.ts';
+import type { MetricResult } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
+import { formatResult } from '../reporters/numbers.ts';
 import { printable, type Style } from '../reporters/style.ts';
 import { formatTable } from '../reporters/table.ts';
 import type { PathDescription } from './description.ts';
@@ -78,13 +80,24 @@ const modelText = (model: ModelDescription, style: Style): string => {
   return [head.join('\n'), ...tables].join('\n\n');
 };
 
+const measuredText = ({ model, format, value, interval, better, ...facts }: Manifest['metrics'][number]): string => {
+  const result: MetricResult = {
+    metric: facts.metric,
+    dataset: facts.dataset,
+    value: value ?? Number.NaN,
+    count: facts.count,
+    ...(interval === undefined ? {} : { interval }),
+    ...(facts.unit === undefined ? {} : { unit: facts.unit }),
+    ...(better === undefined ? {} : { better }),
+  };
+  const data = facts.dataset ? ` on ${printable(facts.dataset)}` : '';
+  return `measured    ${model}${format ? ` ${format}` : ''}: ${printable(facts.metric)}${data} ${formatResult(result)}`;
+};
+
 const manifestText = (manifest: Manifest): string =>
   [
-    `made by     ${manifest.tool.name} ${manifest.tool.version}${manifest.recipe === undefined ? '' : ', by the recipe that its manifest holds'}`,
-    ...manifest.metrics.map(
-      ({ model, format, metric, dataset, value, unit }) =>
-        `measured    ${model}${format ? ` ${format}` : ''}: ${printable(metric)}${dataset ? ` on ${printable(dataset)}` : ''} ${unit === 'bytes' && value !== null ? formatBytes(value) : (value ?? 'not finite')}`,
-    ),
+    `made by     ${manifest.tool.name} ${manifest.tool.version}`,
+    ...manifest.metrics.map(measuredText),
     ...manifest.findings
       .filter(({ kind }) => kind !== 'fact')
       .map(({ kind, text }) => `${kind.padEnd(11)} ${printable(text)}`),
