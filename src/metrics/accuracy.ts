@@ -1,5 +1,6 @@
 import { SampledMean } from './mean.ts';
 import type { DataMetric } from './metric.ts';
+import { labelRanks } from './ranks.ts';
 
 /** Share of labels (or next tokens) among the `k` classes with the highest scores. */
 const topK = (k: number, name: string, summary: string): DataMetric => ({
@@ -8,16 +9,16 @@ const topK = (k: number, name: string, summary: string): DataMetric => ({
   summary,
   better: 'higher',
   needsReference: false,
+  needsClasses: true,
   needs: 'labelled samples, text or tokens, and a model that scores classes',
   start: () => {
     const hits = new SampledMean();
     return {
       add: ({ classified }) => {
-        const rank = classified?.scores.rank;
-        if (!classified || !rank) return;
+        if (!classified?.labels) return;
         let right = 0;
         let count = 0;
-        rank.forEach((above, row) => {
+        labelRanks(classified.logits, classified.labels, classified.classes).forEach((above, row) => {
           if (!classified.counts(row)) return;
           if (above < k) right++;
           count++;

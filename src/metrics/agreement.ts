@@ -5,11 +5,8 @@ import type { MetricStep } from './step.ts';
 /** Whether each decision of a step that counts is the reference's: the best class, or a chance above one half. */
 const agreements = (step: MetricStep): boolean[] => {
   const { classified, rows, referenceRows } = step;
-  const referenceTop = classified?.scores.referenceTop;
-  if (classified && referenceTop)
-    return Array.from(classified.scores.top, (top, row) => top === referenceTop[row]).filter((_, row) =>
-      classified.counts(row),
-    );
+  if (classified?.agrees)
+    return Array.from(classified.agrees, (agrees) => agrees === 1).filter((_, row) => classified.counts(row));
   if (step.facts.kind !== 'chance' || !referenceRows || rows.width !== 1) return [];
   return Array.from(rows.data, (chance, row) => chance > 0.5 === referenceRows.data[row]! > 0.5);
 };
@@ -20,6 +17,7 @@ export const agreement: DataMetric = {
   summary: 'the share of decisions (best class, or chance above one half) that are the reference model’s',
   better: 'higher',
   needsReference: true,
+  needsClasses: true,
   needs: 'a model whose output is scores, probabilities or a single chance',
   start: () => {
     const same = new SampledMean();

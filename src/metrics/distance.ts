@@ -1,4 +1,5 @@
 import { floatsOfArray } from '../execution/arrays.ts';
+import { difference } from '../kernels/index.ts';
 import { embeddingOf } from './embedding.ts';
 import { SampledMean } from './mean.ts';
 import type { DataMetric } from './metric.ts';
@@ -14,6 +15,7 @@ export const snr: DataMetric = {
   unit: 'dB',
   better: 'higher',
   needsReference: true,
+  needsClasses: false,
   needs: 'a model with a floating-point output',
   start: () => {
     let signal = 0;
@@ -22,12 +24,10 @@ export const snr: DataMetric = {
     return {
       add: ({ facts }) => {
         if (!facts.reference) return;
-        const output = floatsOfArray(facts.output);
         const reference = floatsOfArray(facts.reference);
-        for (let index = 0; index < reference.length; index++) {
-          signal += reference[index]! ** 2;
-          noise += (reference[index]! - output[index]!) ** 2;
-        }
+        const sums = difference(reference, floatsOfArray(facts.output));
+        signal += sums.signal;
+        noise += sums.noise;
         count += reference.length;
       },
       result: () => (count === 0 ? undefined : { value: 10 * Math.log10(signal / noise), count }),
@@ -36,15 +36,8 @@ export const snr: DataMetric = {
 };
 
 const cosineOf = (a: Float32Array, b: Float32Array): number => {
-  let dot = 0;
-  let lengthA = 0;
-  let lengthB = 0;
-  for (let index = 0; index < a.length; index++) {
-    dot += a[index]! * b[index]!;
-    lengthA += a[index]! ** 2;
-    lengthB += b[index]! ** 2;
-  }
-  return lengthA === 0 || lengthB === 0 ? Number(lengthA === lengthB) : dot / Math.sqrt(lengthA * lengthB);
+  const { signal, other, dot } = difference(a, b);
+  return signal === 0 || other === 0 ? Number(signal === other) : dot / Math.sqrt(signal * other);
 };
 
 /** Mean over runs of the cosine between output and reference, each as one vector (the mean over tokens for encoders). */
@@ -54,6 +47,7 @@ export const cosine: DataMetric = {
   summary: 'the mean cosine between outputs (of encoders, their means over tokens) and the reference model’s',
   better: 'higher',
   needsReference: true,
+  needsClasses: false,
   needs: 'a model with a floating-point output',
   start: () => {
     const cosines = new SampledMean();
@@ -84,14 +78,18 @@ const nearestNeighbours = (vectors: readonly Float32Array[]): number[] =>
     return best;
   });
 
-/** Share of samples whose nearest neighbour among all samples, by cosine, is the same as with the reference. */
+/**
+ * Share of samples whose nearest neighbour among all samples, by cosine, is the same as with the reference. With fewer
+ * than three samples it cannot be another one.
+ */
 export const neighbours: DataMetric = {
   kind: 'data',
   name: 'neighbours',
   summary: 'the share of samples with the same nearest neighbour (by cosine) as with the reference model',
   better: 'higher',
   needsReference: true,
-  needs: 'at least three samples, and a model with a floating-point output',
+  needsClasses: false,
+  needs: 'a model whose floating-point output has the same size for every sample',
   start: () => {
     const outputs: Float32Array[] = [];
     const references: Float32Array[] = [];
@@ -103,7 +101,7 @@ export const neighbours: DataMetric = {
         references.push(Float32Array.from(pair.reference));
       },
       result: () => {
-        if (outputs.length < 3) return undefined;
+        if (new Set(outputs.map((output) => output.length)).size !== 1) return undefined;
         const expected = nearestNeighbours(references);
         const same = new SampledMean();
         nearestNeighbours(outputs).forEach((neighbour, index) => {

@@ -11,8 +11,7 @@ const chanceDivergence = (p: number, q: number): number => {
 /** Divergences of the rows of a step that count. */
 const divergencesOf = (step: MetricStep): number[] => {
   const { classified, referenceRows, rows } = step;
-  if (classified?.scores.divergence)
-    return Array.from(classified.scores.divergence).filter((_, row) => classified.counts(row));
+  if (classified?.divergence) return Array.from(classified.divergence).filter((_, row) => classified.counts(row));
   if (step.facts.kind !== 'chance' || !referenceRows || rows.width !== 1) return [];
   return Array.from(referenceRows.data, (p, row) => chanceDivergence(p, rows.data[row] ?? Number.NaN));
 };
@@ -25,6 +24,7 @@ export const kl: DataMetric = {
   unit: 'nats',
   better: 'lower',
   needsReference: true,
+  needsClasses: true,
   needs: 'a model whose output is scores or probabilities of classes',
   start: () => {
     const divergences = new SampledMean();

@@ -62,7 +62,7 @@ const scoresTokens = (shape: readonly number[], tokens: number, output: PrimaryO
   shape.length === 3 && shape[1] === tokens && (output.name === 'logits' || shape[2] === binding.vocabulary);
 
 const stepOf = (
-  index: number,
+  item: string,
   sample: Sample,
   outputs: SampleStep['outputs'],
   referenceOutputs: SampleStep['outputs'] | undefined,
@@ -85,7 +85,7 @@ const stepOf = (
   const tokens =
     sample.kind === 'tokens' && scoresTokens(array.shape, sample.ids.length, output, binding) ? sample : undefined;
   return new MetricStep({
-    sample: index,
+    item,
     kind: output.kind,
     output: array,
     reference,
@@ -99,7 +99,7 @@ const stepOf = (
 const gather = async (
   options: EvaluateOptions,
   output: PrimaryOutput,
-  show: (step: MetricStep) => void,
+  show: (step: MetricStep) => Promise<void>,
   session: Session,
   referenceSession: Session | undefined,
 ): Promise<void> => {
@@ -118,8 +118,8 @@ const gather = async (
         : undefined;
     for await (const { outputs } of runSample(session, sample, binding, item, [output.name])) {
       const other = await beside?.next();
-      show(
-        stepOf(index, sample, outputs, other?.done ? undefined : other?.value.outputs, {
+      await show(
+        stepOf(item, sample, outputs, other?.done ? undefined : other?.value.outputs, {
           output,
           referenceOutput,
           binding,
@@ -136,7 +136,9 @@ const measureData = async (options: EvaluateOptions, chosen: readonly DataMetric
   if (!output)
     throw new CompressError({ code: 'unsupported', message: 'the model has no floating-point output to measure' });
   const running = chosen.map((metric) => ({ metric, accumulator: metric.start() }));
-  const show = (step: MetricStep): void => {
+  const classifies = chosen.some((metric) => metric.needsClasses);
+  const show = async (step: MetricStep): Promise<void> => {
+    if (classifies) await step.classify();
     for (const { accumulator } of running) accumulator.add(step);
   };
   const sessionOptions = { signal, scratchDirectory, origin };

@@ -1,5 +1,5 @@
-import { CompressError } from '../errors.ts';
 import { availableParallelism } from 'node:os';
+import { CompressError } from '../errors.ts';
 import { bindingOf, runSample } from '../execution/feeds.ts';
 import { checkSignal } from '../execution/interrupt.ts';
 import { withSession } from '../execution/session.ts';

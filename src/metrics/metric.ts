@@ -28,6 +28,8 @@ export interface DataMetric extends MetricCard {
   readonly kind: 'data';
   /** Whether the outputs are compared with those of a reference model. */
   readonly needsReference: boolean;
+  /** Whether outputs are read as scores of classes. */
+  readonly needsClasses: boolean;
   /** What samples and outputs must be, for the message when nothing could be measured. */
   readonly needs: string;
   start(): Accumulator;

@@ -10,7 +10,7 @@ const lossAccumulator = (
   return {
     add: (step) => {
       const { classified } = step;
-      const loss = classified?.scores.loss;
+      const loss = classified?.loss;
       if (!classified || !loss || (onlyTokens && !step.facts.tokens)) return;
       let sum = 0;
       let count = 0;
@@ -32,6 +32,7 @@ export const perplexity: DataMetric = {
   summary: 'the perplexity of predicted tokens',
   better: 'lower',
   needsReference: false,
+  needsClasses: true,
   needs: 'text or tokens, and a model that scores its vocabulary at every position',
   start: () =>
     lossAccumulator((mean, interval) => {
@@ -48,6 +49,7 @@ export const nll: DataMetric = {
   unit: 'nats',
   better: 'lower',
   needsReference: false,
+  needsClasses: true,
   needs: 'text, tokens or labelled samples, and a model that scores classes',
   start: () => lossAccumulator((mean, interval) => ({ value: mean, interval }), false),
 };

@@ -1,11 +1,12 @@
 import type { NumericArray } from '../calibration/dataset.ts';
+import { CompressError } from '../errors.ts';
+import { softmaxMetrics } from '../kernels/index.ts';
 import { type OutputKind, type Rows, rowsOf, toLogits } from './outputs.ts';
-import { type RowScores, scoreRows } from './softmax.ts';
 
 /** The facts of one run of a model (and of the reference beside it) over a sample or a step of one. */
 export interface StepFacts {
-  /** Number of the sample; the steps of a sequence share it. */
-  readonly sample: number;
+  /** What the run is called in messages. */
+  readonly item: string;
   readonly kind: OutputKind;
   /** The primary output, and the reference's. */
   readonly output: NumericArray;
@@ -18,17 +19,37 @@ export interface StepFacts {
   readonly hidden: boolean;
 }
 
-/** Classifications of one run: scores of the rows that count. */
+/** Rows of class scores, one a decision, with what is known about them. */
 export interface Classified {
-  readonly scores: RowScores;
+  /** (rows, classes). */
+  readonly logits: Float32Array;
+  readonly classes: number;
+  /** True class of each row, where known. */
+  readonly labels?: Int32Array;
+  /** −log p(label) of each row in nats. */
+  readonly loss?: Float64Array;
+  /** D(reference ‖ model) of each row in nats. */
+  readonly divergence?: Float64Array;
+  /** 1 where model and reference have the same best class. */
+  readonly agrees?: Uint8Array;
   /** Whether a row counts (a token that is to be predicted). */
   counts(row: number): boolean;
 }
 
+const checkLabels = (labels: Int32Array | undefined, classes: number, item: string): void => {
+  const wrong = labels?.find((label) => label < 0 || label >= classes);
+  if (wrong !== undefined)
+    throw new CompressError({
+      code: 'data',
+      message: `${item}: the label ${wrong} is none of the model's ${classes} classes`,
+      hint: 'Labels count from 0, in the order of the model’s outputs.',
+    });
+};
+
 /** One run, with what several metrics want to know of it computed once. */
 export class MetricStep {
   readonly facts: StepFacts;
-  #classified: Classified | undefined | 'unknown' = 'unknown';
+  #classified: Classified | undefined;
 
   constructor(facts: StepFacts) {
     this.facts = facts;
@@ -43,31 +64,42 @@ export class MetricStep {
     return this.facts.reference && rowsOf(this.facts.reference);
   }
 
-  /** The output read as class scores; undefined where it holds fewer than two classes. */
+  /** The output read as class scores, after `classify`; undefined where it holds fewer than two classes. */
   get classified(): Classified | undefined {
-    if (this.#classified === 'unknown') this.#classified = this.#classify();
     return this.#classified;
   }
 
-  #classify(): Classified | undefined {
-    const { rows } = this;
-    const { label, tokens, kind } = this.facts;
-    if (rows.width < 2 || rows.rows === 0) return undefined;
+  /** @throws CompressError 'data' for labels that are no classes, 'numeric' for scores that make no distribution. */
+  async classify(): Promise<void> {
+    const { rows, referenceRows } = this;
+    const { item, label, tokens, kind } = this.facts;
     // Row i of a language model predicts token i + 1: the last row predicts nothing that is known.
     const count = tokens ? rows.rows - 1 : rows.rows;
+    if (rows.width < 2 || count < 1) return;
     const take = (data: Float32Array): Float32Array => toLogits(data.subarray(0, count * rows.width), kind);
-    const labels = tokens
-      ? tokens.ids.subarray(1)
-      : label !== undefined && count === 1
-        ? Int32Array.of(label)
-        : undefined;
-    const { referenceRows } = this;
-    const scores = scoreRows({
-      logits: take(rows.data),
+    const known = label !== undefined && count === 1 ? Int32Array.of(label) : undefined;
+    const labels = tokens ? tokens.ids.subarray(1) : known;
+    checkLabels(labels, rows.width, item);
+    const logits = take(rows.data);
+    const reference = referenceRows && take(referenceRows.data);
+    const found = await softmaxMetrics({ logits, labels: labels ?? new Int32Array(count), reference }).catch(
+      (cause: unknown) => {
+        if (!(cause instanceof CompressError)) throw cause;
+        throw new CompressError({
+          code: cause.code,
+          message: `${item}: the model's scores are no distribution: ${cause.message}`,
+          hint: 'The model computes NaN or infinite numbers here.',
+          cause,
+        });
+      },
+    );
+    this.#classified = {
+      logits,
       classes: rows.width,
-      ...(labels ? { labels } : {}),
-      ...(referenceRows ? { reference: take(referenceRows.data) } : {}),
-    });
-    return { scores, counts: (row) => !tokens || tokens.scored[row + 1] === 1 };
+      ...(labels ? { labels, loss: found.nll } : {}),
+      ...(found.kl ? { divergence: found.kl } : {}),
+      ...(found.agree ? { agrees: found.agree } : {}),
+      counts: (row) => !tokens || tokens.scored[row + 1] === 1,
+    };
   }
 }
