@@ -17,6 +17,8 @@ export interface StaticActivations {
   readonly ranges: RangeChoice;
   /** One scale per output channel of a weight, or one per weight. */
   readonly granularity: 'channel' | 'tensor';
+  /** How integer weights are stored: 'uint8' with the zero point 128. int8 activations go with int8 weights only. */
+  readonly weightType: 'uint8' | 'int8';
   /** Codes of weights: ±127, or ±63 for processors whose 8-bit products saturate. */
   readonly weightBits: 7 | 8;
   /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
@@ -26,8 +28,8 @@ export interface StaticActivations {
 /** Dynamic quantization: ranges of activations are measured at run time, every field decided. */
 export interface DynamicActivations {
   readonly mode: 'dynamic';
-  /** Type of integer weights; 'auto' takes what runs fastest and everywhere, by operator. */
-  readonly weightType: 'auto' | 'uint8' | 'int8';
+  /** How integer weights are stored. */
+  readonly weightType: 'uint8' | 'int8';
   readonly granularity: 'channel' | 'tensor';
   /** A product whose output would have a lower signal-to-noise ratio (decibels, on the calibration data) is kept. */
   readonly leastSnrDb: number;
@@ -57,6 +59,12 @@ const perChannel = z
   .default(true)
   .describe('One weight scale per output channel (default), or false for one per weight.');
 
+const weightType = z
+  .enum(['uint8', 'int8'])
+  .describe(
+    'How integer weights are stored. uint8 (default, zero point 128) is exact on every processor; int8 is faster with VNNI or on ARM, but x86 processors without VNNI saturate its products.',
+  );
+
 const staticInput = z
   .strictObject({
     mode: z.literal('static').default('static'),
@@ -71,6 +79,7 @@ const staticInput = z
       .default('minmax')
       .describe('How calibration data become ranges: minmax, percentile, { percentile: 99.99 }, or mse.'),
     per_channel: perChannel,
+    weight_type: weightType.optional(),
     reduce_range: z
       .boolean()
       .default(false)
@@ -80,17 +89,20 @@ const staticInput = z
       .default('float')
       .describe('Arithmetic after the last weight product (box decoding, final pooling): kept in float by default.'),
   })
+  .refine((input) => input.sym === undefined || input.symmetric === undefined, {
+    message: '"symmetric" is an alias of "sym": keep one of them',
+    path: ['symmetric'],
+  })
+  .refine((input) => input.type !== 'int8' || input.weight_type !== 'uint8', {
+    message: 'int8 activations need int8 weights: runtimes multiply signed codes by signed ones only',
+    path: ['weight_type'],
+  })
   .describe('Static quantization: ranges of activations are fixed from calibration data.');
 
 const dynamicInput = z
   .strictObject({
     mode: z.literal('dynamic'),
-    weight_type: z
-      .enum(['auto', 'uint8', 'int8'])
-      .default('auto')
-      .describe(
-        'Type of integer weights. auto: int8 for matrix products, uint8 for convolutions (older web runtimes).',
-      ),
+    weight_type: weightType.default('uint8'),
     per_channel: perChannel,
     least_snr: z
       .number()
@@ -126,6 +138,7 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
     symmetric: input.sym ?? input.symmetric ?? false,
     ranges: rangeChoice(input.ranges),
     granularity,
+    weightType: input.weight_type ?? input.type,
     weightBits: input.reduce_range ? 7 : 8,
     head: input.head,
   };

@@ -97,7 +97,7 @@ const rewrite = (program: Program, { plan, hulls }: Calibrated, options: StaticO
     const weight = store.store(site, {
       limit: 2 ** (options.weightBits - 1) - 1,
       granularity: options.granularity,
-      dtype: (process.env.WT as 'int8') ?? 'int8',
+      dtype: options.weightType,
       arrangement: 'plain',
       floors: floors.get(site.weight),
     });

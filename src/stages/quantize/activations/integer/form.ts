@@ -20,10 +20,6 @@ export interface Lowering {
 /** Largest magnitude of an 8-bit code. */
 export const codeLimit = 127;
 
-/** The type of a site's integers when a recipe leaves it open. */
-export const weightTypeFor = (options: DynamicOptions, automatic: 'int8' | 'uint8'): 'int8' | 'uint8' =>
-  options.weightType === 'auto' ? automatic : options.weightType;
-
 /** Codes, scales and, for unsigned codes, the zero point of a site's weight. */
 export interface IntegerWeight extends StoredWeight {
   readonly zeroPoint: Value | undefined;

@@ -3,7 +3,7 @@ import { replaceAllUses } from '../../../../ir/edit/replace.ts';
 import { intAttribute } from '../../../../ir/graph.ts';
 import { NodeWriter } from '../node-writer.ts';
 import { unsignedZero } from '../weight-store.ts';
-import { integerWeight, type Lowering, scalarConstant, weightTypeFor } from './form.ts';
+import { integerWeight, type Lowering, scalarConstant } from './form.ts';
 
 /**
  * An embedding: rows of integers are looked up first and only those dequantized, each by the scale of its row.
@@ -13,7 +13,7 @@ export const lowerGather = (site: Site, lowering: Lowering): void => {
   const writer = new NodeWriter(lowering.names, site.graph, site.node);
   const { name } = site.output;
   const weight = integerWeight(site, lowering, {
-    dtype: weightTypeFor(lowering.options, 'int8'),
+    dtype: lowering.options.weightType,
     scaleShape: [site.rows, 1],
   });
   const gather = (table: typeof weight.codes, suffix: string) =>

@@ -5,7 +5,7 @@ import { intAttribute, type Value } from '../../../../ir/graph.ts';
 import { floatTensor, intTensor, readFloats } from '../../../../ir/read.ts';
 import { constantOf } from '../../../../ir/walk.ts';
 import { NodeWriter } from '../node-writer.ts';
-import { type IntegerWeight, integerWeight, type Lowering, scalarConstant, weightTypeFor } from './form.ts';
+import { type IntegerWeight, integerWeight, type Lowering, scalarConstant } from './form.ts';
 
 /** ONNX's number of float32, for Cast. */
 const float32 = intAttribute(1);
@@ -43,7 +43,7 @@ const readsTransposed = (site: Site): boolean => site.node.inputs[site.weightInd
 
 /** The codes as (columns, rows), the way MatMulInteger multiplies. */
 const matrixCodes = (site: Site, lowering: Lowering, writer: NodeWriter): IntegerWeight => {
-  const dtype = weightTypeFor(lowering.options, 'int8');
+  const dtype = lowering.options.weightType;
   if (site.layout === 'rows-last') return integerWeight(site, lowering, { dtype });
   if (!readsTransposed(site)) return integerWeight(site, lowering, { dtype, arrangement: 'transposed' });
   const weight = integerWeight(site, lowering, { dtype });
@@ -90,7 +90,7 @@ export const lowerConvolution = (site: Site, lowering: Lowering): void => {
   const { node } = site;
   const rank = siteTensor(site).shape.length;
   const weight = integerWeight(site, lowering, {
-    dtype: weightTypeFor(lowering.options, 'uint8'),
+    dtype: lowering.options.weightType,
     scaleShape: [site.rows, ...Array<number>(rank - 2).fill(1)],
   });
   const input = lowering.inputs.of(site);

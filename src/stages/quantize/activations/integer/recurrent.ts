@@ -1,7 +1,7 @@
 import { siteTensor } from '../../../../analysis/site-weights.ts';
 import type { Site } from '../../../../analysis/sites.ts';
 import { MemoryTensor } from '../../../../ir/tensor.ts';
-import { type IntegerWeight, integerWeight, type Lowering, weightTypeFor } from './form.ts';
+import { type IntegerWeight, integerWeight, type Lowering } from './form.ts';
 
 /** Attributes that the integer operator knows. */
 const knownAttributes = new Set([
@@ -32,7 +32,7 @@ const zeroPoints = (lowering: Lowering, weight: IntegerWeight, name: string, cod
 /** The integers of one weight of an LSTM (directions, 4 · hidden, columns), transposed as the operator wants them. */
 const recurrentWeight = (site: Site, lowering: Lowering) => {
   const [directions = 1, rows = 1] = siteTensor(site).shape;
-  const dtype = weightTypeFor(lowering.options, 'int8');
+  const dtype = lowering.options.weightType;
   const perChannel = lowering.options.granularity === 'channel';
   const weight = integerWeight(site, lowering, {
     dtype,
