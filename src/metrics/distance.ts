@@ -4,9 +4,12 @@ import { embeddingOf } from './embedding.ts';
 import { SampledMean } from './mean.ts';
 import type { DataMetric } from './metric.ts';
 
+/** What equal outputs count as: reports are JSON, which has no infinity. Double precision ends near 320 dB. */
+const equalDecibels = 400;
+
 /**
  * 10 log₁₀(Σ reference² / Σ (reference − output)²) over all elements of the primary output and all samples, in
- * decibels; Infinity when the outputs are equal.
+ * decibels; 400 when the outputs are equal.
  */
 export const snr: DataMetric = {
   kind: 'data',
@@ -30,7 +33,10 @@ export const snr: DataMetric = {
         noise += sums.noise;
         count += reference.length;
       },
-      result: () => (count === 0 ? undefined : { value: 10 * Math.log10(signal / noise), count }),
+      result: () => {
+        if (count === 0) return undefined;
+        return { value: noise === 0 ? equalDecibels : 10 * Math.log10(signal / noise), count };
+      },
     };
   },
 };

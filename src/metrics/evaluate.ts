@@ -150,16 +150,26 @@ const measureData = async (options: EvaluateOptions, chosen: readonly DataMetric
     );
   });
   return new Map(
-    running.map(({ metric, accumulator }) => {
-      const result = accumulator.result();
-      if (result) return [metric, result];
-      throw new CompressError({
-        code: 'data',
-        message: `${metric.name} cannot be measured on ${options.datasetName ?? options.dataset.description}`,
-        hint: `It needs ${metric.needs}.`,
-      });
-    }),
+    running.map(({ metric, accumulator }) => [metric, checkMeasured(metric, accumulator.result(), options)]),
   );
+};
+
+/** @throws CompressError 'data' when nothing could be measured, 'numeric' when what was measured is no number. */
+const checkMeasured = (metric: DataMetric, result: Measured | undefined, options: EvaluateOptions): Measured => {
+  const place = `on ${options.datasetName ?? options.dataset.description}`;
+  if (!result)
+    throw new CompressError({
+      code: 'data',
+      message: `${metric.name} cannot be measured ${place}`,
+      hint: `It needs ${metric.needs}.`,
+    });
+  if (!Number.isFinite(result.value))
+    throw new CompressError({
+      code: 'numeric',
+      message: `${metric.name} ${place} is ${result.value}`,
+      hint: 'The model computes NaN or infinite numbers: look at its weights, and at half-precision conversions.',
+    });
+  return result;
 };
 
 /**

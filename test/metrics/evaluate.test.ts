@@ -92,7 +92,7 @@ describe('evaluation', () => {
   test('a model compared with itself differs by nothing', async () => {
     const names = ['kl', 'agreement', 'snr', 'cosine'];
     const found = await measure(bigram(1), windows, names, bigram(1));
-    expect(names.map((name) => found[name]?.value)).toEqual([0, 1, Number.POSITIVE_INFINITY, expect.closeTo(1, 12)]);
+    expect(names.map((name) => found[name]?.value)).toEqual([0, 1, 400, expect.closeTo(1, 12)]);
   });
 
   test('divergence and perplexity are consistent: halving all scores of the model moves it from the reference', async () => {
@@ -197,6 +197,14 @@ describe('evaluation', () => {
       'program opset=21\ngraph main(x: float32[batch, 2]) -> (y) {\n w: float32[2, 4] = ones\n y = MatMul(x, w)\n}',
     );
     await expect(measure(model, labelled, ['snr'], wider)).rejects.toMatchObject({ code: 'mismatch' });
+  });
+
+  test('outputs that are not numbers are no measurement', async () => {
+    const broken = classifier('z = MatMul(x, w)\n  v = Log(z)\n  y = Sqrt(v)');
+    await expect(measure(broken, labelled, ['snr'], classifier('y = MatMul(x, w)'))).rejects.toMatchObject({
+      code: 'numeric',
+    });
+    await expect(measure(broken, labelled, ['accuracy'])).rejects.toMatchObject({ code: 'numeric' });
   });
 
   test('token ids beyond the vocabulary and arrays of another shape are refused, naming the sample', async () => {
