@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { findBlocks } from '../../src/analysis/blocks.ts';
 import { readSiteMatrix, writeSiteMatrix } from '../../src/analysis/site-weights.ts';
 import { readOnnx } from '../../src/artifact/formats/onnx/read.ts';
+import { openModel } from '../../src/artifact/open.ts';
 import { type Dataset, type NumericArray, takeSamples } from '../../src/calibration/dataset.ts';
 import { openDataset } from '../../src/calibration/samples/table.ts';
 import { type BlockRunOptions, runBlocks } from '../../src/execution/block-runner.ts';
@@ -170,6 +171,18 @@ describe.skipIf(!sharedData('README.md'))('walking shared models block by block 
     expect(whole).toHaveLength(2);
     expect(largestDifference(whole, walked)).toBeLessThan(1e-5);
   });
+
+  test.each(['scoring', 'generation'] as const)(
+    'a checkpoint in %s layout is walked by the blocks of its family',
+    async (layout) => {
+      const { program } = await openModel(sharedData('llm-stories260k')!, { layout });
+      const names = findBlocks(program).map((block) => `${block.name}: ${block.sites.length}`);
+      expect(names).toEqual(['input: 1', ...[0, 1, 2, 3, 4].map((block) => `block ${block}: 7`), 'output: 1']);
+      const { whole, walked } = await bothWays(program, takeSamples(await randomData(program), 2), 1 << 30);
+      expect(whole).toHaveLength(2);
+      expect(largestDifference(whole, walked)).toBeLessThan(1e-5);
+    },
+  );
 
   test('sequences are walked with the state that the whole model carries', async () => {
     const program = readOnnx(sharedData('audio-silero-vad', 'silero_vad_16k_op15.onnx')!);
