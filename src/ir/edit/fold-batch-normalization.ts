@@ -56,6 +56,7 @@ const foldOne = (graph: Graph, node: Node, rankOf: (value: Value) => number | un
     return { reason: 'its input is computed by no product' };
   const onlyReader = input.useSet.size === 1 && ![...graphsWithin(graph)].some((body) => body.outputs.includes(input));
   if (!onlyReader) return { reason: `the output of ${labelOf(product)} is read elsewhere too` };
+  const into = labelOf(product);
   const reason = foldInto(graph, product, rankOf(input), affine);
   if (reason !== undefined) return { reason };
   replaceAllUses(output, product.op === 'MatMul' ? addBehind(graph, product, affine) : input, {
@@ -63,7 +64,7 @@ const foldOne = (graph: Graph, node: Node, rankOf: (value: Value) => number | un
     except: [node],
   });
   graph.remove(node);
-  return { into: labelOf(product) };
+  return { into };
 };
 
 const affineOf = (node: Node): Affine | string => {

@@ -42,7 +42,7 @@ export const foldConstants = (program: Program, options: FoldOptions = {}): numb
   for (const graph of [...graphsWithin(program.graph)])
     for (const node of [...graph.nodes]) {
       if (node.op === 'Constant' || node.graph !== graph) continue;
-      const tensors = decidedByShapes(node, facts) ?? computed(node, program, limits);
+      const tensors = computed(node, program, limits) ?? decidedByShapes(node, facts);
       if (!tensors) continue;
       becomeConstants(graph, node, tensors);
       folded++;

@@ -37,6 +37,12 @@ const divide: Binary = (a, b, whole) => {
   return isNonNegativeDim(a) && isNonNegativeDim(b) ? floorDivideDims(a, b) : divideDimsExactly(a, b);
 };
 
+/** The remainder has the sign of the divisor, or of the dividend with fmod. */
+const truncatedModulo: Binary = (a, b, whole) => {
+  if (typeof a === 'number' && typeof b === 'number') return b === 0 ? null : a % b;
+  return isNonNegativeDim(a) && isNonNegativeDim(b) ? modulo(a, b, whole) : null;
+};
+
 const modulo: Binary = (a, b) => {
   if (typeof a === 'number' && typeof b === 'number') return b === 0 ? null : a - b * Math.floor(a / b);
   return b === 0 ? null : subtractDims(a, multiplyDims(b, floorDivideDims(a, b)));
@@ -72,6 +78,7 @@ const binaryRules: Readonly<Record<string, Binary>> = {
   Mul: guarded(multiplyDims),
   Div: divide,
   Mod: modulo,
+  FMod: truncatedModulo,
   Pow: numeric((a, b) => a ** b),
   Max: guarded(maxDims),
   Min: guarded(minDims),
@@ -114,7 +121,8 @@ export const elementwiseContents = (call: Call, shape: Shape | undefined): reado
     operands.push(spread(contents, from, shape));
   }
   const whole = call.dtype(0) !== 'float32' && call.dtype(0) !== 'float16' && call.dtype(0) !== 'float64';
-  return combineContents(call.node.op, operands, whole);
+  const truncated = call.node.op === 'Mod' && call.node.int('fmod', 0) === 1;
+  return combineContents(truncated ? 'FMod' : call.node.op, operands, whole);
 };
 
 const combineContents = (op: string, operands: readonly Dim[][], whole: boolean): readonly Dim[] | undefined => {
