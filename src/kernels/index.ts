@@ -1,4 +1,5 @@
 export { setThreads, threadCount } from './addon.ts';
+export { type DescentInput, type DescentResult, descend } from './descent.ts';
 export {
   bytesToFloat,
   countNonFinite,

@@ -54,6 +54,20 @@ export interface NativeAddon {
     control: NativeControl,
   ): Promise<NativeRounded & { damp: number; retries: number; deadColumns: number; loss: number }>;
 
+  descend(
+    start: { codes: Uint8Array; scales: Float32Array; zeroPoints: Uint8Array },
+    layout: { rows: number; columns: number; groupSize: number },
+    metric: { target: Float64Array; inputs: Float64Array; outputs?: Float64Array },
+    options: { bits: number; passes: number; refit: boolean; ridge: number; halfScales: boolean; exact: boolean },
+    control: NativeControl,
+  ): Promise<{
+    codes: Uint8Array<ArrayBuffer>;
+    scales: Float32Array<ArrayBuffer>;
+    changes: number;
+    before: number;
+    after: number;
+  }>;
+
   readonly GramAccumulator: new (n: number) => NativeGram;
   gramFromBytes(bytes: Uint8Array): NativeGram;
   readonly CrossGramAccumulator: new (m: number, n: number) => NativeCrossGram;

@@ -1,6 +1,7 @@
 //! The boundary to Node. Long work runs on libuv's threads inside the crate's own thread pool; short work runs at once.
 //! Borrowed arrays must not be changed or transferred by JavaScript before the promise settles.
 
+mod descent;
 mod float;
 mod gptq;
 mod gram;

@@ -21,10 +21,15 @@ impl Size {
         self.rows * self.columns
     }
 
-    /// Rows that one task works on.
-    pub fn task_rows(self) -> usize {
-        (TASK / self.columns.max(1)).max(1)
+    /// Rows that one task works on when each element is looked at `looks` times. A stop is seen between tasks.
+    fn task_rows(self, looks: u32) -> usize {
+        (TASK / self.columns.max(1) / looks as usize).max(1)
     }
+}
+
+/// How often choosing a grid looks at an element.
+fn looks(spec: &GridSpec) -> u32 {
+    spec.clip.map_or(1, |clip| clip.candidates())
 }
 
 /// Codes (rows, columns) and the grids they lie on.
@@ -40,7 +45,7 @@ pub fn quantize_rtn(weight: &[f32], size: Size, spec: &GridSpec, control: &Contr
     let groups = spec.groups(size.columns);
     let mut grids = Grids::zeroed(size.rows, groups);
     let mut codes = vec![0; size.count()];
-    let rows = size.task_rows();
+    let rows = size.task_rows(looks(spec));
     control.begin(size.count() as u64);
     weight
         .par_chunks(rows * size.columns)
@@ -68,7 +73,7 @@ pub fn fit_grids(weight: &[f32], size: Size, spec: &GridSpec, control: &Control)
     expect_length("weight", weight.len(), size.count())?;
     let groups = spec.groups(size.columns);
     let mut grids = Grids::zeroed(size.rows, groups);
-    let rows = size.task_rows();
+    let rows = size.task_rows(looks(spec));
     weight
         .par_chunks(rows * size.columns)
         .zip(grids.scales.par_chunks_mut(rows * groups))
@@ -95,7 +100,7 @@ pub fn quantize_on_grid(
     expect_length("scales", grids.scales.len(), size.rows * groups)?;
     expect_length("zero points", grids.zero_points.len(), size.rows * groups)?;
     let mut codes = vec![0; size.count()];
-    let rows = size.task_rows();
+    let rows = size.task_rows(1);
     control.begin(size.count() as u64);
     weight
         .par_chunks(rows * size.columns)
@@ -124,7 +129,7 @@ pub fn dequantize(
         expect_length("zero points", zero_points.len(), scales.len())?;
     }
     let mut values = vec![0.0; codes.len()];
-    let rows = size.task_rows();
+    let rows = size.task_rows(1);
     values
         .par_chunks_mut(rows * size.columns)
         .zip(codes.par_chunks(rows * size.columns))
