@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { CompressError } from '../errors.ts';
 import { manifestName } from './manifest.ts';
+import { writeError } from './staged-file.ts';
 
 /** A path with links followed as far as it exists. */
 const realPath = (path: string): string => {
@@ -14,6 +15,15 @@ const realPath = (path: string): string => {
 const holds = (folder: string, path: string): boolean => {
   const step = relative(folder, path);
   return step === '' || (!step.startsWith('..') && !isAbsolute(step));
+};
+
+/** Facts of a path; undefined where nothing is. A file in the middle of the path is an error. */
+const factsOf = (folder: string, output: string): Stats | undefined => {
+  try {
+    return statSync(folder, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw writeError(cause, output);
+  }
 };
 
 /**
@@ -33,7 +43,7 @@ export const checkOutputFolder = (output: string, inputs: readonly string[]): vo
       where,
       hint: 'Choose another output folder.',
     });
-  const facts = statSync(folder, { throwIfNoEntry: false });
+  const facts = factsOf(folder, output);
   if (!facts) return;
   if (!facts.isDirectory())
     throw new CompressError({
