@@ -9,13 +9,13 @@ import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
 import type { RoundingSettings } from './methods/method.ts';
 import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
 import { defaultScheme, normaliseWeights, oneOf, weightsInput } from './weights/options.ts';
-import type { WeightScheme } from './weights/scheme.ts';
+import type { RequestedScheme } from './weights/scheme.ts';
 
 /** A change of scheme or method for the sites that a pattern matches. */
 export interface Override {
   readonly match: string;
   /** 'keep': the site stays as it is. */
-  readonly weights: Partial<WeightScheme> | 'keep';
+  readonly weights: Partial<RequestedScheme> | 'keep';
   readonly method: RoundingMethodName | 'auto' | undefined;
 }
 
@@ -24,7 +24,7 @@ export interface WeightOptions {
   readonly kind: 'weights';
   /** 'auto': gptq where calibration data exist, else rtn. */
   readonly method: RoundingMethodName | 'auto';
-  readonly weights: WeightScheme;
+  readonly weights: RequestedScheme;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
   /** The first one that matches a site wins. */

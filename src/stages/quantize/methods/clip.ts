@@ -17,6 +17,8 @@ export const clipSearchFor = (problem: RoundingProblem): ClipSearch | undefined 
       return undefined;
     case 'mse':
       return { grid: 100, maxShrink: 0.8, norm: 2.4 };
+    case 'auto':
+      throw internalError('the range search must be decided before a method is called');
     case 'hessian':
       if (!problem.gram) throw internalError('a clip search weighted by H was asked for without H');
       return { grid: 100, maxShrink: 0.8, norm: 2, weights: diagonalOf(problem.gram, problem.columns) };

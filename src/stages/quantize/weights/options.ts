@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { WeightScheme } from './scheme.ts';
+import type { RequestedScheme } from './scheme.ts';
 
 /** Where a problem of an option is reported: zod's refinement context. */
 type Issues = z.core.$RefinementCtx;
@@ -48,17 +48,17 @@ export const weightsInput = z
       ),
     symmetric: symmetry.optional().describe('Alias of sym.'),
     clip: z
-      .enum(['none', 'mse', 'hessian'])
+      .enum(['none', 'mse', 'hessian', 'auto'])
       .optional()
       .describe(
-        'Search of a narrower range per group: none (default), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs; needs calibration data).',
+        'Search of a narrower range per group: none (default of rtn), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs), auto (default of gptq: for each output the best of these by the error of the output). The last two need calibration data.',
       ),
   })
   .describe('How weights are rounded.');
 
 export type WeightsInput = z.infer<typeof weightsInput>;
 
-const gridOf = (symmetric: WeightsInput['sym']): WeightScheme['grid'] | undefined => {
+const gridOf = (symmetric: WeightsInput['sym']): RequestedScheme['grid'] | undefined => {
   if (symmetric === undefined) return undefined;
   if (symmetric === 'narrow') return 'symmetric-narrow';
   return symmetric ? 'symmetric' : 'asymmetric';
@@ -69,7 +69,7 @@ export const normaliseWeights = (
   input: WeightsInput,
   issues: Issues,
   path: readonly (string | number)[],
-): Partial<WeightScheme> => {
+): Partial<RequestedScheme> => {
   const size = oneOf(input, ['group_size', 'block_size'], issues, path);
   const grid = gridOf(oneOf(input, ['sym', 'symmetric'], issues, path));
   return {
@@ -81,4 +81,4 @@ export const normaliseWeights = (
 };
 
 /** What a recipe that says nothing gets. */
-export const defaultScheme: WeightScheme = { bits: 4, groupSize: 32, grid: 'asymmetric', clip: 'none' };
+export const defaultScheme: RequestedScheme = { bits: 4, groupSize: 32, grid: 'asymmetric', clip: 'usual' };

@@ -1,11 +1,12 @@
 import { siteTensor } from '../../../analysis/site-weights.ts';
 import { findSites, type Site } from '../../../analysis/sites.ts';
+import { gramObstacle } from '../../../calibration/statistics/gram.ts';
 import type { Program, Use, Value } from '../../../ir/graph.ts';
 import { graphsWithin } from '../../../ir/walk.ts';
 import type { Finding } from '../../../recipe/events.ts';
-import type { RoundingMethodName } from '../methods/index.ts';
+import { type RoundingMethodName, roundingMethods } from '../methods/index.ts';
 import type { WeightOptions } from '../options.ts';
-import { describeScheme, type WeightScheme } from './scheme.ts';
+import { clipNeedsGram, describeScheme, type RequestedScheme, type WeightScheme } from './scheme.ts';
 import { compileSelector, findUnmatched, selectSites } from './select.ts';
 
 /** One constant to round, and every site that reads it: tied weights are rounded once. */
@@ -19,6 +20,10 @@ export interface WeightUnit {
   readonly method: RoundingMethodName;
 }
 
+/** True when rounding this unit needs H. */
+export const needsGram = (unit: WeightUnit): boolean =>
+  roundingMethods[unit.method].needs === 'gram' || clipNeedsGram(unit.scheme.clip);
+
 export interface WeightPlan {
   /** In execution order of their first sites. */
   readonly units: readonly WeightUnit[];
@@ -29,7 +34,7 @@ export interface WeightPlan {
 }
 
 interface Wish {
-  readonly scheme: WeightScheme;
+  readonly scheme: RequestedScheme;
   readonly method: RoundingMethodName | 'auto';
 }
 
@@ -40,9 +45,6 @@ const wishFor = (site: Site, options: WeightOptions, matchers: readonly ((site: 
   if (override.weights === 'keep') return 'keep';
   return { scheme: { ...options.weights, ...override.weights }, method: override.method ?? options.method };
 };
-
-/** True when H = E[x xᵀ] of the matrix's inputs describes what its rounding does to the output. */
-export const hasGram = (site: Site): boolean => site.op === 'MatMul' || site.op === 'Gemm' || site.op === 'Conv';
 
 /** Reads of a constant that are not weight operands of the given sites: node names. A Transpose before a MatMul is looked through. */
 const otherReaders = (weight: Value, sites: readonly Site[], program: Program): string[] => {
@@ -74,36 +76,42 @@ const groupByWeight = (sites: readonly Site[]): Map<Value, Site[]> => {
   return groups;
 };
 
-interface Decision {
-  readonly method: RoundingMethodName;
+interface Decision extends Pick<WeightUnit, 'method' | 'scheme'> {
   readonly findings: readonly Finding[];
 }
 
-/** The method that really rounds a constant, with what has to be said about it. */
-const decideMethod = (
-  sites: readonly Site[],
-  wishes: readonly Wish[],
-  program: Program,
-  calibrated: boolean,
-): Decision => {
+/**
+ * Why H of a constant's inputs is not to be had, if so. A constant that several sites read is rounded for the inputs of
+ * all of them, so every one must have its H.
+ */
+const blindness = (sites: readonly Site[]): string | undefined => {
+  const obstacles = sites.map(gramObstacle);
+  return obstacles.find((obstacle) => obstacle !== undefined);
+};
+
+/** How a constant will really be rounded, with what has to be said about it. */
+const decide = (sites: readonly Site[], wishes: readonly Wish[], calibrated: boolean): Decision => {
+  const [site] = sites as readonly [Site, ...Site[]];
+  const [{ scheme: request }] = wishes as readonly [Wish, ...Wish[]];
   const asked = new Set(wishes.map(({ method }) => method));
   const wanted = asked.size === 1 ? wishes[0]!.method : 'auto';
   const goal = wanted === 'auto' ? (calibrated ? 'gptq' : 'rtn') : wanted;
-  if (goal === 'rtn') return { method: 'rtn', findings: [] };
-  const [first] = sites;
-  const blind = sites.find((site) => !hasGram(site)) ?? sites.find((site) => site.graph !== program.graph);
-  if (!blind) return { method: goal, findings: [] };
-  const why = hasGram(blind) ? 'it stands in the body of a control-flow node' : `it is read by ${blind.op}`;
-  return {
-    method: 'rtn',
-    findings: [
-      {
-        kind: wanted === 'auto' ? 'fact' : 'fallback',
-        site: first!.name,
-        text: `rounded to nearest instead of by ${goal}: ${why}`,
-      },
-    ],
-  };
+  const why = blindness(sites);
+  const findings: Finding[] = [];
+  const method = why !== undefined && roundingMethods[goal].needs === 'gram' ? 'rtn' : goal;
+  if (method !== goal)
+    findings.push({
+      // Nothing better exists for a lookup, whatever was asked for.
+      kind: wanted === 'auto' || sites.some(({ op }) => op === 'Gather') ? 'fact' : 'fallback',
+      site: site.name,
+      text: `rounded to nearest instead of by ${goal}: ${why}`,
+    });
+  const usual = roundingMethods[method].needs === 'gram' ? 'auto' : 'none';
+  const clip = request.clip === 'usual' ? usual : request.clip;
+  const scheme: WeightScheme = { ...request, clip };
+  if (why === undefined || !clipNeedsGram(clip)) return { method, scheme, findings };
+  findings.push({ kind: 'fallback', site: site.name, text: `clip: mse instead of ${clip}: ${why}` });
+  return { method, scheme: { ...scheme, clip: 'mse' }, findings };
 };
 
 const supportedTypes: readonly string[] = ['float32', 'float16', 'bfloat16'];
@@ -144,15 +152,9 @@ export const planWeights = (program: Program, options: WeightOptions, calibrated
       findings.push({ kind: 'fallback', site: first.name, text: `left out: ${why}` });
       continue;
     }
-    const decision = decideMethod(members, wished, program, calibrated);
-    findings.push(...decision.findings);
-    units.push({
-      name: first.name,
-      weight,
-      sites: [first, ...rest],
-      scheme: wished[0]!.scheme,
-      method: decision.method,
-    });
+    const { findings: said, ...decided } = decide(members, wished, calibrated);
+    findings.push(...said);
+    units.push({ name: first.name, weight, sites: [first, ...rest], ...decided });
   }
   return { units, kept, sites, findings };
 };

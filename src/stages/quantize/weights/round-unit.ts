@@ -2,9 +2,11 @@ import { readSiteMatrix, type SitePacking, siteTensor } from '../../../analysis/
 import type { Site } from '../../../analysis/sites.ts';
 import { CompressError } from '../../../errors.ts';
 import { packRows } from '../../../kernels/index.ts';
+import { roundWithBestClip } from '../methods/best-clip.ts';
 import { roundingMethods } from '../methods/index.ts';
 import type { Rounded, RoundingMethod, RoundingProblem, RoundingSettings } from '../methods/method.ts';
 import type { WeightUnit } from './plan.ts';
+import { measureError } from './rounding-error.ts';
 import { groupSizeFor, storedBitsOf } from './scheme.ts';
 
 /** A weight's integers and what there is to say about them. */
@@ -21,10 +23,6 @@ export interface RoundingInputs {
   readonly settings: RoundingSettings;
   readonly signal: AbortSignal;
 }
-
-/** True when rounding this unit needs H. */
-export const needsGram = (unit: WeightUnit): boolean =>
-  roundingMethods[unit.method].needs === 'gram' || unit.scheme.clip === 'hessian';
 
 /** Position of a matrix element in the site's tensor, as an index per axis. */
 const elementOf = (site: Site, row: number, column: number): number[] => {
@@ -66,6 +64,7 @@ const locate = (error: unknown, site: Site, weight: Float32Array, firstRow: numb
   });
 };
 
+/** The parts of a weight as one; of each fact the largest. */
 const concatenate = (parts: readonly Rounded[]): Rounded => {
   const [first] = parts as readonly [Rounded, ...Rounded[]];
   if (parts.length === 1) return first;
@@ -89,25 +88,36 @@ const concatenate = (parts: readonly Rounded[]): Rounded => {
   };
 };
 
-/** Rounds the rows of each convolution group by the H of that group's channels; everything at once without H. */
+/**
+ * Rounds the rows of each convolution group by the H of that group's channels (everything at once without H), and
+ * measures the error relative to what it is an error of.
+ */
 const roundByGroups = async (
   method: RoundingMethod,
   whole: RoundingProblem,
   site: Site,
   grams: readonly Float64Array[],
-): Promise<Rounded> => {
+): Promise<{ rounded: Rounded; relativeError: number }> => {
   const groups = Math.max(1, grams.length);
   const rows = whole.rows / groups;
   const parts: Rounded[] = [];
+  let error = 0;
+  let signal = 0;
   for (let group = 0; group < groups; group++) {
     const weight = whole.weight.subarray(group * rows * whole.columns, (group + 1) * rows * whole.columns);
+    const problem = { ...whole, weight, rows, gram: grams[group] };
     try {
-      parts.push(await method.round({ ...whole, weight, rows, gram: grams[group] }));
-    } catch (error) {
-      throw locate(error, site, weight, group * rows);
+      const automatic = whole.scheme.clip === 'auto';
+      const part = automatic ? await roundWithBestClip(method, problem) : await method.round(problem);
+      const share = await measureError(problem, part);
+      error += share.error;
+      signal += share.signal;
+      parts.push(part);
+    } catch (caught) {
+      throw locate(caught, site, weight, group * rows);
     }
   }
-  return concatenate(parts);
+  return { rounded: concatenate(parts), relativeError: signal > 0 ? error / signal : 0 };
 };
 
 /** The matrix of a unit. Not to be changed. */
@@ -138,7 +148,9 @@ export const roundUnit = async (
     settings: inputs.settings,
     signal: inputs.signal,
   };
-  const rounded = await roundByGroups(roundingMethods[unit.method], problem, site, inputs.grams);
+  const method = roundingMethods[unit.method];
+  const { rounded, relativeError } = await roundByGroups(method, problem, site, inputs.grams);
+  const errorName = inputs.grams.length > 0 ? 'output_error' : 'weight_error';
   const storedBits = storedBitsOf(scheme.bits);
   return {
     packing: {
@@ -150,7 +162,7 @@ export const roundUnit = async (
       zeroPoints: rounded.zeroPoints,
       method: unit.method,
     },
-    facts: rounded.facts,
+    facts: { [errorName]: relativeError, ...rounded.facts },
     fallbacks: rounded.fallback ? [rounded.fallback] : [],
   };
 };

@@ -1,3 +1,5 @@
+export type ClipChoice = 'none' | 'mse' | 'hessian' | 'auto';
+
 /** How the integers of a weight are laid out; every field decided. */
 export interface WeightScheme {
   /** Bits a code may use; 3-bit codes are stored in 4. */
@@ -12,10 +14,20 @@ export interface WeightScheme {
   readonly grid: 'asymmetric' | 'symmetric' | 'symmetric-narrow';
   /**
    * Search of the range per group: 'none' takes the extremes, 'mse' the shrunken range with the least error of
-   * weights, 'hessian' the same with each column weighted by its input's second moment (needs calibration data).
+   * weights, 'hessian' the same with each column weighted by its input's second moment, 'auto' for each row whichever of
+   * these gives the least error of the output. The last two need calibration data.
    */
-  readonly clip: 'none' | 'mse' | 'hessian';
+  readonly clip: ClipChoice;
 }
+
+/**
+ * A scheme as it is asked for. 'usual': the range search that goes best with the method: 'auto' with those that know
+ * the inputs, 'none' with rounding to nearest.
+ */
+export type RequestedScheme = Omit<WeightScheme, 'clip'> & { readonly clip: ClipChoice | 'usual' };
+
+/** True for range searches that look at the second moments of inputs. */
+export const clipNeedsGram = (clip: ClipChoice): boolean => clip === 'hessian' || clip === 'auto';
 
 export const storedBitsOf = (bits: WeightScheme['bits']): 2 | 4 | 8 => (bits === 3 ? 4 : bits);
 
@@ -23,10 +35,10 @@ export const storedBitsOf = (bits: WeightScheme['bits']): 2 | 4 | 8 => (bits ===
 export const groupSizeFor = (scheme: WeightScheme, columns: number): number =>
   scheme.groupSize === 'row' ? columns : Math.min(scheme.groupSize, columns);
 
-/** 'int4 g32 asymmetric', as plans and reports call it. */
-export const describeScheme = (scheme: WeightScheme): string => {
+/** 'int4 g32 asymmetric clip-mse', as plans and reports call it; the usual range search is not named. */
+export const describeScheme = (scheme: RequestedScheme): string => {
   const group = scheme.groupSize === 'row' ? 'row' : `g${scheme.groupSize}`;
-  const clip = scheme.clip === 'none' ? '' : ` clip-${scheme.clip}`;
+  const clip = scheme.clip === 'none' || scheme.clip === 'usual' ? '' : ` clip-${scheme.clip}`;
   return `int${scheme.bits} ${group} ${scheme.grid}${clip}`;
 };
 

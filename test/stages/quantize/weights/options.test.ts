@@ -12,7 +12,7 @@ describe('options of the quantize stage', () => {
     expect(quantizeOptions.parse({})).toEqual({
       kind: 'weights',
       method: 'auto',
-      weights: { bits: 4, groupSize: 32, grid: 'asymmetric', clip: 'none' },
+      weights: { bits: 4, groupSize: 32, grid: 'asymmetric', clip: 'usual' },
       targets: ['*'],
       ignore: [],
       overrides: [],

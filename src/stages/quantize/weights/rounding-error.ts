@@ -1,0 +1,56 @@
+import { dequantize, matmul } from '../../../kernels/index.ts';
+import type { Rounded, RoundingProblem } from '../methods/method.ts';
+
+/** Squared sizes of an error and of what it is an error of; sums add up over parts of a weight. */
+export interface ErrorShare {
+  readonly error: number;
+  readonly signal: number;
+}
+
+/** Rows that the error is estimated on. */
+const sampledRows = 256;
+
+/** At most `sampledRows` row numbers, evenly spread. */
+const spread = (rows: number): number[] => {
+  const count = Math.min(rows, sampledRows);
+  return Array.from({ length: count }, (_, index) => Math.floor((index * rows) / count));
+};
+
+const pickRows = <T extends Float32Array | Uint8Array>(x: T, width: number, rows: readonly number[], made: T): T => {
+  for (const [index, row] of rows.entries()) made.set(x.subarray(row * width, (row + 1) * width), index * width);
+  return made;
+};
+
+/** tr(X H Xᵀ) of X (rows, columns); |X|² without H. */
+const energy = async (x: Float64Array, columns: number, gram: Float64Array | undefined): Promise<number> => {
+  const rows = x.length / columns;
+  const product = gram ? await matmul({ a: x, b: gram, rows, inner: columns, columns }) : x;
+  let sum = 0;
+  for (let index = 0; index < x.length; index++) sum += x[index]! * product[index]!;
+  return sum;
+};
+
+/**
+ * What rounding does to a matrix, on an even sample of its rows: mean square of the output's error and of the output
+ * where H is known (tr E H Eᵀ, tr W H Wᵀ), else of the weights themselves.
+ */
+export const measureError = async (problem: RoundingProblem, rounded: Rounded): Promise<ErrorShare> => {
+  const { columns, groupSize, scheme, gram } = problem;
+  const rows = spread(problem.rows);
+  const groups = Math.ceil(columns / groupSize);
+  const weight = pickRows(problem.weight, columns, rows, new Float32Array(rows.length * columns));
+  const stored = dequantize({
+    codes: pickRows(rounded.codes, columns, rows, new Uint8Array(rows.length * columns)),
+    scales: pickRows(rounded.scales, groups, rows, new Float32Array(rows.length * groups)),
+    zeroPoints: rounded.zeroPoints && pickRows(rounded.zeroPoints, groups, rows, new Uint8Array(rows.length * groups)),
+    rows: rows.length,
+    columns,
+    groupSize,
+    bits: scheme.bits,
+  });
+  const difference = Float64Array.from(weight, (value, index) => value - stored[index]!);
+  return {
+    error: await energy(difference, columns, gram),
+    signal: await energy(Float64Array.from(weight), columns, gram),
+  };
+};

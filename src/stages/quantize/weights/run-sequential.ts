@@ -1,0 +1,152 @@
+import { findBlocks } from '../../../analysis/blocks.ts';
+import { packSite } from '../../../analysis/site-weights.ts';
+import type { Site } from '../../../analysis/sites.ts';
+import type { Dataset } from '../../../calibration/dataset.ts';
+import { gramBytes, type SiteGrams, siteGrams } from '../../../calibration/statistics/gram.ts';
+import { internalError } from '../../../errors.ts';
+import { type BlockVisit, runBlocks } from '../../../execution/block-runner.ts';
+import type { Program } from '../../../ir/graph.ts';
+import type { StageContext } from '../../stage.ts';
+import type { WeightOptions } from '../options.ts';
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { needsGram, type WeightUnit } from './plan.ts';
+import { type RoundedUnit, readUnit, roundUnit } from './round-unit.ts';
+import type { UnitDone } from './run-direct.ts';
+
+/** Units that are rounded from one look at the data. */
+type Step = readonly WeightUnit[];
+
+const inputsOf = (unit: WeightUnit): Set<Site['input']> => new Set(unit.sites.map((site) => site.input));
+
+/** Units in execution order, those with the same inputs (q, k, v) in one step. */
+const stepsByInput = (units: readonly WeightUnit[]): Step[] => {
+  const steps: WeightUnit[][] = [];
+  for (const unit of units) {
+    const last = steps.at(-1);
+    const known = last?.[0] && inputsOf(last[0]);
+    const shared = known !== undefined && [...inputsOf(unit)].every((input) => known.has(input));
+    if (last && shared) last.push(unit);
+    else steps.push([unit]);
+  }
+  return steps;
+};
+
+/** Steps cut into parts whose second moments fit the budget together, at least one unit each. */
+const withinMemory = (steps: readonly Step[], maxBytes: number): Step[] =>
+  steps.flatMap((step) => {
+    const parts: WeightUnit[][] = [[]];
+    let bytes = 0;
+    const counted = new Set<unknown>();
+    for (const unit of step) {
+      const [site] = unit.sites;
+      const more = needsGram(unit) && !counted.has(site.input) ? gramBytes(site) : 0;
+      if (bytes + more > maxBytes && bytes > 0) {
+        parts.push([]);
+        bytes = 0;
+        counted.clear();
+      }
+      parts.at(-1)!.push(unit);
+      bytes += more;
+      counted.add(site.input);
+    }
+    return parts;
+  });
+
+/** H (columns, columns) of each convolution group: the mean over samples, summed over the sites of a shared constant. */
+const meanGrams = (
+  unit: WeightUnit,
+  inBlock: ReadonlySet<Site>,
+  grams: SiteGrams,
+): { grams: Float64Array[]; count: number } => {
+  const sums: Float64Array[] = [];
+  let count = 0;
+  for (const site of unit.sites) {
+    const accumulators = inBlock.has(site) ? grams.gramsOf(site) : undefined;
+    if (!accumulators) continue;
+    count += accumulators[0]?.count ?? 0;
+    for (const [group, accumulator] of accumulators.entries()) {
+      const matrix = accumulator.matrix();
+      const sum = sums[group];
+      if (sum) for (let index = 0; index < sum.length; index++) sum[index]! += matrix[index]!;
+      else sums[group] = matrix;
+    }
+  }
+  const scale = 1 / Math.max(1, count);
+  for (const sum of sums) for (let index = 0; index < sum.length; index++) sum[index]! *= scale;
+  return { grams: sums, count };
+};
+
+/** A weight whose H was estimated from fewer samples than it has columns rests on the damping. */
+const shortage = (unit: WeightUnit, count: number): string | undefined => {
+  const { columns } = unit.sites[0];
+  return count < columns
+    ? `calibration gives ${count} input vectors for ${columns} columns: H has not full rank, use more samples`
+    : undefined;
+};
+
+export interface SequentialRun {
+  readonly program: Program;
+  readonly units: readonly WeightUnit[];
+  readonly dataset: Dataset;
+  readonly options: WeightOptions;
+  readonly context: StageContext;
+  /** Called in execution order, also for weights that a checkpoint gave back; the constant is replaced already. */
+  readonly done: UnitDone;
+}
+
+/**
+ * Rounds weights block by block on what calibration data make of the blocks before, which are rounded by then. A block
+ * that a checkpoint holds is only run through, so that an interrupted run goes on where it stopped with the same bytes.
+ * The constants of `program` are replaced. @throws as `roundUnit`; 'data' when samples do not fit the model.
+ */
+export const roundSequentially = async (run: SequentialRun): Promise<void> => {
+  const { program, units, dataset, options, context, done } = run;
+  const { settings, sequential } = options;
+  const { checkpoints, engine, scratch, emit, signal, maxMemoryBytes } = context;
+  const blocks = findBlocks(program);
+  const blockOf = new Map(blocks.flatMap((block) => block.sites.map((site) => [site.node, block.index] as const)));
+
+  for (const unit of units)
+    if (!blockOf.has(unit.sites[0].node)) throw internalError('a site is in no block', { site: unit.name });
+
+  const roundStep = async (step: Step, visit: BlockVisit, rounded: Map<string, RoundedUnit>): Promise<void> => {
+    const inBlock = new Set(
+      units.flatMap((unit) => unit.sites).filter((site) => blockOf.get(site.node) === visit.block.index),
+    );
+    const observed = step.filter(needsGram).flatMap((unit) => unit.sites.filter((site) => inBlock.has(site)));
+    const sums = siteGrams(observed);
+    await visit.observe(sums.observations);
+    for (const unit of step) {
+      const { grams, count } = needsGram(unit) ? meanGrams(unit, inBlock, sums) : { grams: [], count: 0 };
+      const found = await roundUnit(unit, readUnit(unit), { grams, settings, signal });
+      const short = needsGram(unit) ? shortage(unit, count) : undefined;
+      const result = short ? { ...found, fallbacks: [...found.fallbacks, short] } : found;
+      rounded.set(unit.name, result);
+      packSite(unit.sites[0], result.packing);
+      done(unit, result);
+    }
+  };
+
+  await runBlocks(
+    { program, dataset, engine, blocks, maxMemoryBytes, scratch, task: 'rounding weights', emit, signal },
+    async (visit) => {
+      const own = units.filter((unit) => blockOf.get(unit.sites[0].node) === visit.block.index);
+      if (own.length === 0) return;
+      const key = `weights-block-${visit.block.index}`;
+      const kept = checkpoints.get(key);
+      if (kept) {
+        const restored = decodeCheckpoint(kept);
+        for (const unit of own) {
+          const result = restored.get(unit.name)!;
+          packSite(unit.sites[0], result.packing);
+          done(unit, result);
+        }
+        return;
+      }
+      const rounded = new Map<string, RoundedUnit>();
+      const steps = sequential === 'site' ? stepsByInput(own) : [own];
+      for (const step of withinMemory(steps, maxMemoryBytes)) await roundStep(step, visit, rounded);
+      checkpoints.put(key, encodeCheckpoint(rounded));
+    },
+  );
+};

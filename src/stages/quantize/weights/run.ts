@@ -1,0 +1,43 @@
+import { packSite } from '../../../analysis/site-weights.ts';
+import { cloneProgram } from '../../../ir/clone.ts';
+import type { Model } from '../../../ir/model.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import type { StageContext, StageResult } from '../../stage.ts';
+import type { WeightOptions } from '../options.ts';
+import { needsGram, planWeights } from './plan.ts';
+import { roundDirectly, type UnitDone } from './run-direct.ts';
+import { roundSequentially } from './run-sequential.ts';
+import { describeScheme } from './scheme.ts';
+
+/**
+ * Replaces the weights that the options name by integers with scales, in a copy of the model. The graph keeps its
+ * operators: what the integers become in a file is the format's business.
+ * @throws CompressError 'numeric' for weights that are not finite, 'data' for data that do not fit, 'interrupted'.
+ */
+export const quantizeWeights = async (
+  model: Model,
+  options: WeightOptions,
+  context: StageContext,
+): Promise<StageResult> => {
+  const program = cloneProgram(model.program);
+  const { calibration, emit } = context;
+  const plan = planWeights(program, options, calibration !== undefined);
+  const findings: Finding[] = [...plan.findings];
+  let finished = 0;
+  const done: UnitDone = (unit, { facts, fallbacks }) => {
+    for (const text of fallbacks) findings.push({ kind: 'fallback', site: unit.name, text });
+    const common = { scheme: describeScheme(unit.scheme), method: unit.method };
+    emit({ type: 'site-finished', stage: 'quantize', site: unit.name, facts: { ...common, ...facts } });
+    finished++;
+    const total = plan.units.length;
+    emit({ type: 'progress', task: 'rounding weights', done: finished, total, unit: 'weights', item: unit.name });
+  };
+  if (calibration && plan.units.some(needsGram))
+    await roundSequentially({ program, units: plan.units, dataset: calibration, options, context, done });
+  else
+    await roundDirectly(plan.units, options, context, (unit, rounded) => {
+      packSite(unit.sites[0], rounded.packing);
+      done(unit, rounded);
+    });
+  return { model: { ...model, program }, findings };
+};
