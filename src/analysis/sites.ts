@@ -5,7 +5,7 @@ import { elementCount, isStatic } from '../ir/shape.ts';
 import { constantOf, graphsWithin } from '../ir/walk.ts';
 
 /** Operators whose constant input is a weight that can be compressed. */
-export type SiteOp = 'MatMul' | 'Gemm' | 'Conv' | 'ConvTranspose' | 'Gather' | 'LSTM' | 'GRU';
+type SiteOp = 'MatMul' | 'Gemm' | 'Conv' | 'ConvTranspose' | 'Gather' | 'LSTM' | 'GRU';
 
 /**
  * One weight product of a graph: y = W x per position, W seen as a matrix (rows = outputs, columns = inputs).

@@ -36,7 +36,7 @@ export interface DataMetric extends MetricCard {
 }
 
 /** What a metric of the model itself may use. */
-export interface ModelMetricContext {
+interface ModelMetricContext {
   readonly program: Program;
   readonly dataset: Dataset;
   readonly engine: Engine;

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { CompressError, CompressErrors } from '../../errors.ts';
 import type { Dataset } from '../dataset.ts';
 import { arrays } from './arrays.ts';
@@ -13,14 +12,11 @@ import { tokens } from './tokens.ts';
 /** Every kind of calibration and evaluation data. */
 export const datasetKinds: readonly DatasetKind[] = [text, tokens, images, records, arrays, audio, random];
 
-/** Any specification of data, for the recipe's schema. `openDataset` gives better messages: it knows the kind. */
-export const datasetSpec = z.union(datasetKinds.map((kind) => kind.spec));
-
 /**
  * The kind of data that a specification is of: the one whose name is a key of it.
  * @throws CompressError 'recipe' that lists the kinds.
  */
-export const datasetKindOf = (spec: unknown): DatasetKind => {
+const datasetKindOf = (spec: unknown): DatasetKind => {
   const keys = spec && typeof spec === 'object' ? Object.keys(spec) : [];
   const found = datasetKinds.find((kind) => keys.includes(kind.name));
   if (found) return found;

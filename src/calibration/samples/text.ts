@@ -79,7 +79,7 @@ const textOfRecord = (line: string, field: string, file: string, number: number)
 const lineEnd = /\r\n|\n|\r/;
 
 /** The documents of a file's text, blank ones left out. */
-export const splitText = (content: string, file: string, options: Pick<TextOptions, 'field' | 'split'>): string[] => {
+const splitText = (content: string, file: string, options: Pick<TextOptions, 'field' | 'split'>): string[] => {
   const kept = (documents: string[]): string[] => documents.filter((document) => document.trim() !== '');
   if (['.jsonl', '.ndjson'].includes(extname(file).toLowerCase()))
     return kept(

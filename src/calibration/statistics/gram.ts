@@ -30,11 +30,8 @@ export const gramObstacle = (site: Site): string | undefined => {
   return undefined;
 };
 
-/** Columns of the second moment of a site's inputs: those of its matrix, for one group of a convolution. */
-export const gramSize = (site: Site): number => site.columns;
-
 /** Bytes that the second moments of a site's inputs take in memory, all groups together. */
-export const gramBytes = (site: Site): number => 8 * gramSize(site) ** 2 * site.groups;
+export const gramBytes = (site: Site): number => 8 * site.columns ** 2 * site.groups;
 
 const wrongShape = (site: Site, array: NumericArray): CompressError =>
   new CompressError({
@@ -112,7 +109,7 @@ export const siteGrams = (sites: readonly Site[]): SiteGrams => {
     byInput.set(site.input, shared);
     const key = keyOf(site);
     const known = shared.get(key);
-    const grams = known ?? Array.from({ length: site.groups }, () => new GramAccumulator(gramSize(site)));
+    const grams = known ?? Array.from({ length: site.groups }, () => new GramAccumulator(site.columns));
     bySite.set(site, grams);
     if (known) continue;
     shared.set(key, grams);

@@ -5,19 +5,31 @@ import type { NumericArray } from '../../../src/calibration/dataset.ts';
 import { openDataset } from '../../../src/calibration/samples/table.ts';
 import { gramObstacle, siteGrams } from '../../../src/calibration/statistics/gram.ts';
 import { numbersOfArray } from '../../../src/execution/arrays.ts';
-import { observeProgram } from '../../../src/execution/observe.ts';
+import { type Observation, observeProgram } from '../../../src/execution/observe.ts';
 import { onnxruntimeEngine } from '../../../src/execution/onnxruntime.ts';
 import { inputSignature } from '../../../src/execution/signature.ts';
 import type { Program } from '../../../src/ir/graph.ts';
 import { parseProgram } from '../../../src/ir/text/parse.ts';
+import { setThreads, threadCount } from '../../../src/kernels/index.ts';
+
+/** One pass over two random samples. */
+const gather = async (program: Program, observations: readonly Observation[]): Promise<void> =>
+  observeProgram({
+    program,
+    dataset: await openDataset(
+      { random: null, samples: 2 },
+      { baseDirectory: '/', seed: 5, modelInputs: inputSignature(program) },
+    ),
+    engine: onnxruntimeEngine,
+    observations,
+    task: 'test',
+    emit: () => {},
+    signal: new AbortController().signal,
+  });
 
 /** Σ over outputs of y², and tr(W A Wᵀ) by the gathered moments, group by group. */
 const energies = async (program: Program) => {
   const [site] = findSites(program);
-  const dataset = await openDataset(
-    { random: null, samples: 2 },
-    { baseDirectory: '/', seed: 5, modelInputs: inputSignature(program) },
-  );
   const { observations, gramsOf } = siteGrams([site!]);
   let measured = 0;
   const output = {
@@ -29,15 +41,7 @@ const energies = async (program: Program) => {
       },
     },
   };
-  await observeProgram({
-    program,
-    dataset,
-    engine: onnxruntimeEngine,
-    observations: [...observations, output],
-    task: 'test',
-    emit: () => {},
-    signal: new AbortController().signal,
-  });
+  await gather(program, [...observations, output]);
   const weight = readSiteMatrix(site!);
   const { columns, rows, groups } = site!;
   let predicted = 0;
@@ -108,6 +112,25 @@ describe('second moments of the inputs of a site predict the energy of its outpu
 });
 
 describe('declaring second moments', () => {
+  test('they have the same bits for any number of threads', async () => {
+    const program = convolution('Conv', '2, 6, 16, 16', '8, 3, 3, 3', 'group=2, pads=[1, 1, 1, 1]');
+    const [site] = findSites(program);
+    const before = threadCount();
+    const bits: Uint8Array[][] = [];
+    try {
+      for (const threads of [1, 2, 3]) {
+        setThreads(threads);
+        const { observations, gramsOf } = siteGrams([site!]);
+        await gather(program, observations);
+        bits.push(gramsOf(site!)!.map((gram) => gram.toBytes()));
+      }
+    } finally {
+      setThreads(before);
+    }
+    expect(bits[1]).toEqual(bits[0]);
+    expect(bits[2]).toEqual(bits[0]);
+  });
+
   test('sites that read the same input share them', () => {
     const program = graph(
       '1, 8',
