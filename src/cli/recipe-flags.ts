@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { parse } from 'yaml';
-import { loadRecipe } from '../recipe/load.ts';
 import { type Override, parseSet, withOverrides } from '../recipe/overrides.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import { builtRecipe, type KeyPath } from '../recipe/source.ts';
@@ -101,9 +100,13 @@ export const flagOverrides = (flags: readonly RecipeFlag[], options: OptionValue
 ];
 
 /** The recipe of a command that takes a model and flags. Relative paths start at `directory`. */
-export const recipeFromFlags = (
+export const recipeFromFlags = async (
   start: Readonly<Record<string, unknown>>,
   flags: readonly RecipeFlag[],
   options: OptionValues,
   directory: string,
-): Recipe => loadRecipe(withOverrides(builtRecipe(start), flagOverrides(flags, options)), directory);
+): Promise<Recipe> => {
+  const { loadRecipe } = await import('../recipe/load.ts');
+  const named = new Map(flags.map((flag) => [flag.key.join('.'), longName(flag)]));
+  return loadRecipe(withOverrides(builtRecipe(start, named), flagOverrides(flags, options)), directory);
+};

@@ -7,6 +7,7 @@ const topK = (k: number, name: string, summary: string): DataMetric => ({
   kind: 'data',
   name,
   summary,
+  unit: 'fraction',
   better: 'higher',
   needsReference: false,
   needsClasses: true,

@@ -15,6 +15,7 @@ export const agreement: DataMetric = {
   kind: 'data',
   name: 'agreement',
   summary: 'the share of decisions (best class, or chance above one half) that are the reference model’s',
+  unit: 'fraction',
   better: 'higher',
   needsReference: true,
   needsClasses: true,

@@ -92,6 +92,7 @@ export const neighbours: DataMetric = {
   kind: 'data',
   name: 'neighbours',
   summary: 'the share of samples with the same nearest neighbour (by cosine) as with the reference model',
+  unit: 'fraction',
   better: 'higher',
   needsReference: true,
   needsClasses: false,

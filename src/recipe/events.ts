@@ -12,6 +12,7 @@ export interface MetricResult {
   readonly value: number;
   /** Half width of the 95 % confidence interval, where the metric is a mean over samples. */
   readonly interval?: number;
+  /** 'bytes', 'ms', 'dB', 'nats'; 'fraction' for shares from 0 to 1, which people are shown in percent. */
   readonly unit?: string;
   /** Items averaged over (tokens, images, repetitions). */
   readonly count: number;
@@ -62,6 +63,7 @@ export type RunEvent =
       readonly passed: boolean;
       readonly found: number;
       readonly limit: number;
+      readonly unit?: string;
       readonly where?: { readonly file: string; readonly line: number; readonly column: number };
     }
   | { readonly type: 'message'; readonly severity: Severity; readonly text: string; readonly site?: string }

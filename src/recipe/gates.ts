@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Where } from '../errors.ts';
 import type { MetricResult } from './events.ts';
-import { formatBytes, parseBytes, parseShare, type Share } from './quantity.ts';
+import { parseBytes, parseShare, type Share } from './quantity.ts';
 
 const shareSchema = z.union([z.string(), z.number()]).transform((written, context): Share => {
   const share = parseShare(written);
@@ -40,7 +40,7 @@ export const boundsSchema = z
     format: z.string().optional().describe('Name of the written format; all of them where left out.'),
   })
   .check((context) => {
-    if (bounds.every((bound) => context.value[bound] === undefined))
+    if (context.issues.length === 0 && bounds.every((bound) => context.value[bound] === undefined))
       context.issues.push({
         code: 'custom',
         message: `a gate needs at least one of ${bounds.join(', ')}`,
@@ -73,6 +73,7 @@ export interface GateVerdict {
   /** The value after, and the limit it is held against, both in the metric's unit. */
   readonly found: number;
   readonly limit: number;
+  readonly unit?: string;
   readonly where: Where;
 }
 
@@ -165,24 +166,11 @@ export const judgeGates = (
           passed: within(result.value, check.limit, check.sense),
           found: result.value,
           limit: check.limit,
+          ...(result.unit === undefined ? {} : { unit: result.unit }),
           where: gate.where,
         });
       }
     }
   }
   return { verdicts, unmeasured };
-};
-
-/** `found 5.98 on stories (onnx), limit 5.74`. */
-export const formatVerdict = (verdict: GateVerdict): string => {
-  const number = (value: number): string =>
-    verdict.metric === 'size'
-      ? formatBytes(value)
-      : Number.isFinite(value)
-        ? String(Number(value.toPrecision(5)))
-        : String(value);
-  const place = [verdict.dataset && `on ${verdict.dataset}`, verdict.format && `(${verdict.format})`]
-    .filter(Boolean)
-    .join(' ');
-  return `found ${number(verdict.found)} ${place}, limit ${number(verdict.limit)}`;
 };

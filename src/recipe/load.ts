@@ -146,6 +146,10 @@ const checkNames = (problems: Problems, recipe: Pick<Recipe, 'evaluation' | 'for
         known: datasetNames,
       });
     if (format !== undefined && !formatNames.includes(format))
-      addUnknownName(problems, [...path, 'format'], { what: 'format in write', name: format, known: formatNames });
+      addUnknownName(problems, [...path, 'format'], {
+        what: 'format in write',
+        name: format,
+        known: [...new Set(formatNames)],
+      });
   });
 };

@@ -56,11 +56,11 @@ export const judge = (
   emit: Emit,
 ): GateVerdict[] => {
   const { verdicts, unmeasured } = judgeGates(recipe.gates, before, after);
-  for (const { gate, dataset, format, passed, found, limit, where } of verdicts) {
+  for (const { metric: _, where, ...verdict } of verdicts) {
     const { file, line, column } = where;
     const place =
       file !== undefined && line !== undefined && column !== undefined ? { where: { file, line, column } } : {};
-    emit({ type: 'gate', gate, dataset, format, passed, found, limit, ...place });
+    emit({ type: 'gate', ...verdict, ...place });
   }
   if (unmeasured.length > 0)
     throw new CompressErrors(

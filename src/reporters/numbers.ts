@@ -13,30 +13,34 @@ export const formatNumber = (value: number, digits = 5): string => {
 const padded = (value: number): string =>
   Number.isFinite(value) && Math.abs(value) >= 1e-5 ? value.toPrecision(5) : formatNumber(value);
 
-const isFraction = (result: MetricResult): boolean => result.unit === 'fraction' || result.unit === '%';
-
-const inUnit = (result: MetricResult, value: number): string => {
-  if (result.unit === 'bytes') return formatBytes(value);
-  if (isFraction(result)) return `${(result.unit === '%' ? value : value * 100).toFixed(2)} %`;
-  const number = Number.isInteger(value) || Math.abs(value) >= 1e4 ? formatNumber(value) : padded(value);
-  return `${number}${result.unit ? ` ${result.unit}` : ''}`;
+const unitSuffix = (unit: string | undefined): string => {
+  if (unit === undefined) return '';
+  return unit === 'fraction' ? ' %' : ` ${unit}`;
 };
 
-/** `5.6328 ±0.09`: the value, its unit and the half width of its confidence interval. */
-export const formatResult = (result: MetricResult): string => {
-  if (result.interval === undefined || !(result.interval > 0)) return inUnit(result, result.value);
-  const half = isFraction(result)
-    ? (result.unit === '%' ? result.interval : result.interval * 100).toFixed(2)
-    : formatNumber(result.interval, 2);
-  return `${inUnit(result, result.value)} ±${half}`;
+/** A value in its unit without the unit's name. */
+const bare = (value: number, unit: string | undefined): string => {
+  if (unit === 'fraction') return (value * 100).toFixed(2);
+  return Number.isInteger(value) || Math.abs(value) >= 1e4 ? formatNumber(value) : padded(value);
+};
+
+/** `1.04 MB`, `61.20 %`, `21.940 dB`. */
+export const formatInUnit = (value: number, unit: string | undefined): string =>
+  unit === 'bytes' ? formatBytes(value) : `${bare(value, unit)}${unitSuffix(unit)}`;
+
+/** `5.6328 ±0.091`: the value, the half width of its confidence interval, and its unit. */
+export const formatResult = ({ value, interval, unit }: MetricResult): string => {
+  if (interval === undefined || !(interval > 0) || unit === 'bytes') return formatInUnit(value, unit);
+  const half = unit === 'fraction' ? bare(interval, unit) : formatNumber(interval, 2);
+  return `${bare(value, unit)} ±${half}${unitSuffix(unit)}`;
 };
 
 /** `+3.8 %`, `−1.20 points` for fractions, `0.26×` for sizes. */
 export const formatChange = (before: MetricResult, after: MetricResult): string => {
   const sign = (value: number): string => (value < 0 ? '−' : '+');
   if (after.unit === 'bytes') return before.value > 0 ? `${formatNumber(after.value / before.value, 3)}×` : '';
-  if (isFraction(after)) {
-    const points = (after.value - before.value) * (after.unit === '%' ? 1 : 100);
+  if (after.unit === 'fraction') {
+    const points = (after.value - before.value) * 100;
     return `${sign(points)}${Math.abs(points).toFixed(2)} points`;
   }
   if (before.value === 0) return '';

@@ -4,7 +4,7 @@ import { formatDuration, formatNumber, formatResult } from './numbers.ts';
 import { RateMeter } from './rate.ts';
 import type { Reporter, ReporterTarget } from './reporter.ts';
 import { printable } from './style.ts';
-import { formatSummary, type RunFacts } from './summary.ts';
+import { formatSummary, type RunFacts, shownPath } from './summary.ts';
 
 type ProgressEvent = Extract<TimedEvent, { type: 'progress' }>;
 
@@ -40,7 +40,7 @@ class PlainReporter implements Reporter {
       case 'run-started':
         this.#stages = event.stages;
         this.#line(
-          `${style.bold('compress')} ${event.version}  ${printable(event.recipe)} → ${printable(event.output)}`,
+          `${style.bold('compress')} ${event.version}  ${printable(event.recipe)} → ${printable(shownPath(event.output))}`,
         );
         return;
       case 'stage-started':
@@ -99,8 +99,10 @@ class PlainReporter implements Reporter {
   }
 
   #progress(event: ProgressEvent): void {
-    const meter = this.#meters.get(event.task) ?? new RateMeter();
+    const known = this.#meters.get(event.task);
+    const meter = known ?? new RateMeter();
     this.#meters.set(event.task, meter);
+    if (!known && !this.#target.live) this.#lastProgressMs = event.atMs;
     const pace = meter.update(event.atMs, event.done, event.total);
     const finished = event.done >= event.total;
     if (finished) this.#meters.delete(event.task);
@@ -129,8 +131,9 @@ class PlainReporter implements Reporter {
   #finish(event: Extract<TimedEvent, { type: 'run-finished' }>): void {
     const { style } = this.#target;
     this.#clear();
+    const complete = event.outcome === 'done' || event.outcome === 'gate-failed';
     const summary = formatSummary(this.#facts, style);
-    if (summary) this.#target.write(`\n${summary}\n`);
+    if (complete && summary) this.#target.write(`\n${summary}\n`);
     const time = formatDuration(event.atMs);
     const words = {
       done: style.good(`done in ${time}`),

@@ -1,6 +1,7 @@
+import { relative } from 'node:path';
 import type { MetricResult, RunEvent } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
-import { formatChange, formatNumber, formatResult } from './numbers.ts';
+import { formatChange, formatInUnit, formatResult } from './numbers.ts';
 import { printable, type Style } from './style.ts';
 import { formatTable } from './table.ts';
 
@@ -57,19 +58,23 @@ export const formatMetricTable = (
   return formatTable(columns, [...rows, ...alone], style);
 };
 
-/** One line for each gate: whether it holds, what was found, the limit, and where the recipe states it. */
+/** One line for each gate: whether it holds, on what, what was found, the limit, and where the recipe states it. */
 export const formatGates = (gates: readonly GateEvent[], style: Style): string =>
   gates
-    .map((gate) => {
-      const place = gate.where
-        ? style.dim(` ${printable(gate.where.file)}:${gate.where.line}:${gate.where.column}`)
-        : '';
-      const number = (value: number): string =>
-        gate.gate.startsWith('size ') ? formatBytes(value) : formatNumber(value);
-      const verdict = gate.passed ? style.good('passed') : style.bad('FAILED');
-      return `gate ${printable(gate.gate)}: ${verdict}, found ${number(gate.found)}, limit ${number(gate.limit)}${place}`;
+    .map(({ gate, passed, dataset, format, found, limit, unit, where }) => {
+      const place = where ? style.dim(`  ${printable(where.file)}:${where.line}:${where.column}`) : '';
+      const data = dataset ? ` on ${printable(dataset)}` : '';
+      const verdict = passed ? style.good('passed') : style.bad('FAILED');
+      const numbers = `found ${formatInUnit(found, unit)}, limit ${formatInUnit(limit, unit)}`;
+      return `gate ${printable(gate)} ${verdict} for ${format}${data}: ${numbers}${place}`;
     })
     .join('\n');
+
+/** A path from where the program runs, unless that is further than the root. */
+export const shownPath = (path: string): string => {
+  const near = relative('.', path);
+  return near.length < path.length ? near || '.' : path;
+};
 
 /** The whole summary at the end of a run. */
 export const formatSummary = (facts: RunFacts, style: Style): string => {
@@ -80,7 +85,7 @@ export const formatSummary = (facts: RunFacts, style: Style): string => {
       facts.artifacts
         .map(
           (artifact) =>
-            `written ${printable(artifact.path)} ${style.dim(`(${artifact.format}, ${formatBytes(artifact.bytes)})`)}`,
+            `written ${printable(shownPath(artifact.path))} ${style.dim(`(${artifact.format}, ${formatBytes(artifact.bytes)})`)}`,
         )
         .join('\n'),
   ];

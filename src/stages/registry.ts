@@ -1,4 +1,5 @@
+import { quantizeStage } from './quantize/index.ts';
 import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
-export const stages: readonly Stage<unknown>[] = [];
+export const stages: readonly Stage<unknown>[] = [quantizeStage];

@@ -27,7 +27,7 @@ describe('numbers for people', () => {
 
   test('show intervals and units', () => {
     expect(formatResult(result(5.632784, undefined, 0.0912))).toBe('5.6328 ±0.091');
-    expect(formatResult(result(0.612, 'fraction', 0.03))).toBe('61.20 % ±3.00');
+    expect(formatResult(result(0.612, 'fraction', 0.03))).toBe('61.20 ±3.00 %');
     expect(formatResult(result(1_044_992, 'bytes'))).toBe('1.04 MB');
     expect(formatResult(result(21.94, 'dB'))).toBe('21.940 dB');
   });

@@ -21,7 +21,7 @@ Examples:
   },
 
   async run(args, options, context) {
-    const recipe = recipeFromFlags({ model: { path: args[0] } }, flags, options, context.io.directory);
+    const recipe = await recipeFromFlags({ model: { path: args[0] } }, flags, options, context.io.directory);
     return runAndReport(recipe, options, context);
   },
 };

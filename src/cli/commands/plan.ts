@@ -1,8 +1,6 @@
-import { readRecipeFile } from '../../recipe/load.ts';
 import type { CommandModule } from '../command.ts';
 import { addPathFlags, pathOverrides } from '../path-flags.ts';
 import { addRecipeFlags, commonFlags, flagOverrides } from '../recipe-flags.ts';
-import { planAndShow } from '../show-plan.ts';
 
 /** Says what a recipe would do. */
 export const planCommand: CommandModule = {
@@ -23,6 +21,8 @@ Examples:
   },
 
   async run(args, options, context) {
+    const { planAndShow } = await import('../show-plan.ts');
+    const { readRecipeFile } = await import('../../recipe/load.ts');
     const overrides = [...pathOverrides(options, context.io.directory), ...flagOverrides(commonFlags, options)];
     return planAndShow(readRecipeFile(args[0] ?? '', overrides), context);
   },

@@ -96,7 +96,7 @@ Examples:
   },
 
   async run(args, options, context) {
-    const recipe = recipeFromFlags(
+    const recipe = await recipeFromFlags(
       { model: { path: args[0] }, stages: [{ quantize: {} }] },
       flags,
       options,

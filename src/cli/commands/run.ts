@@ -1,4 +1,3 @@
-import { readRecipeFile } from '../../recipe/load.ts';
 import type { CommandModule } from '../command.ts';
 import { addPathFlags, pathOverrides } from '../path-flags.ts';
 import { addRecipeFlags, commonFlags, flagOverrides } from '../recipe-flags.ts';
@@ -25,6 +24,7 @@ Examples:
   },
 
   async run(args, options, context) {
+    const { readRecipeFile } = await import('../../recipe/load.ts');
     const overrides = [...pathOverrides(options, context.io.directory), ...flagOverrides(commonFlags, options)];
     return runAndReport(readRecipeFile(args[0] ?? '', overrides), options, context);
   },
