@@ -46,7 +46,8 @@ pub fn factor(mut matrix: MatMut<f64>, control: &Control) -> Result<(), FactorFa
         )
         .map_err(|LltError::NonPositivePivot { index }| FactorFault::Pivot(done + index))?;
         let diagonal = diagonal.as_ref();
-        if let Some(index) = (0..width).find(|&index| !(diagonal[(index, index)] > 0.0)) {
+        let bad = |index: &usize| diagonal[(*index, *index)] <= 0.0 || diagonal[(*index, *index)].is_nan();
+        if let Some(index) = (0..width).find(bad) {
             return Err(FactorFault::Pivot(done + index));
         }
         for_each_panel(below.as_mut().transpose_mut(), 0, PANEL, &|_, panel| {

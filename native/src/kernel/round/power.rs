@@ -39,7 +39,7 @@ pub fn power(x: f32, exponent: f32) -> f32 {
     let whole = y.round_ties_even();
     let f = y - whole;
     let p = 1.540_353e-4 * f + 1.333_355_8e-3;
-    let p = ((((p * f + 9.618_129e-3) * f + 5.550_410_9e-2) * f + 0.240_226_5) * f + std::f32::consts::LN_2) * f + 1.0;
+    let p = ((((p * f + 9.618_129e-3) * f + 5.550_411e-2) * f + 0.240_226_5) * f + std::f32::consts::LN_2) * f + 1.0;
     // SAFETY: `whole` is within -126..=127, so the conversion is exact and the shifted exponent is that of a float.
     let scale = f32::from_bits(((unsafe { whole.to_int_unchecked::<i32>() } + 127) << 23) as u32);
     if x >= f32::MIN_POSITIVE { p * scale } else { 0.0 }

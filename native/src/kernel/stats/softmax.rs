@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_model_diverges_from_itself_by_nothing() {
         let logits = Random::new(152).normals(50 * 400);
-        let found = measure(&logits, &vec![3; 50], Some(&logits)).unwrap();
+        let found = measure(&logits, &[3; 50], Some(&logits)).unwrap();
         assert!(found.kl.iter().all(|kl| *kl == 0.0));
         assert!(found.agree.iter().all(|agree| *agree == 1));
     }
