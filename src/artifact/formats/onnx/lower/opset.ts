@@ -1,6 +1,7 @@
 import { CompressError, CompressErrors } from '../../../../errors.ts';
 import { nameSource } from '../../../../ir/edit/names.ts';
 import type { Graph, Node, Program } from '../../../../ir/graph.ts';
+import { inferFacts } from '../../../../ir/inference/infer.ts';
 import { graphsWithin } from '../../../../ir/walk.ts';
 import { upgradableOperators } from './opset/operators.ts';
 import { nodeLabel, type Place, type Rule } from './opset/rewrite.ts';
@@ -52,11 +53,17 @@ interface Body {
   readonly constants: Place['constants'];
 }
 
-const upgradeBody = (body: Body, from: number, to: number): void => {
+const upgradeBody = (body: Body, typeOf: Place['typeOf'], from: number, to: number): void => {
   const names = nameSource(body.graph);
   for (let version = from + 1; version <= to; version++)
     for (const graph of graphsWithin(body.graph)) {
-      const place: Place = { graph, fresh: (base) => names.fresh(base), constants: body.constants, target: to };
+      const place: Place = {
+        graph,
+        fresh: (base) => names.fresh(base),
+        constants: body.constants,
+        target: to,
+        typeOf,
+      };
       for (const node of [...graph.nodes]) if (node.domain === '') ruleFor(node.op, version)?.(node, place);
     }
 };
@@ -69,8 +76,7 @@ const unknownOperators = (bodies: readonly Body[]): Node[] =>
 
 /**
  * Moves a program to at least this version of the standard operator set, in place, keeping what it computes; nothing
- * happens when it is there already. Types of values should be known (see inferShapes): where a rewrite depends on an
- * element type that is not, it refuses. On an error the program is left half rewritten: work on a copy.
+ * happens when it is there already. On an error the program is left half rewritten: work on a copy.
  * @throws CompressError 'unsupported' naming operator and node for what has no equivalent, and for operator sets
  * before 7.
  */
@@ -100,7 +106,9 @@ export const upgradeOpset = (program: Program, minimum: number): void => {
         ),
       );
     raiseIrVersion(program, irVersionFor(minimum));
-    for (const body of bodies) upgradeBody(body, from, minimum);
+    const { facts } = inferFacts(program);
+    const typeOf: Place['typeOf'] = (value) => facts.get(value)?.type ?? value.type;
+    for (const body of bodies) upgradeBody(body, typeOf, from, minimum);
     program.opsets.set('', minimum);
     for (const [index, definition] of program.functions.entries())
       if (definition.opsets.has(''))

@@ -90,7 +90,7 @@ const insertDequantize = (constant: PackedConstant, form: LinearForm, names: Nam
  * Turns packed weights into integers behind DequantizeLinear (int2/4/8 around zero, or uint2/4/8 with zero points; one
  * scale per row or per block), in place, raising the operator set as far as that needs. Where the model cannot be
  * raised, weights are written out in floating point again and reported as fallbacks. Work on a copy: the program keeps
- * nothing packed. Types of values should be known (see inferShapes) when the operator set is old.
+ * nothing packed.
  */
 export const lowerToQdq = (program: Program): LoweringReport => {
   const constants = packedConstants(program);

@@ -3,7 +3,7 @@ import type { DataType } from '../../../../../ir/data-type.ts';
 import { insertNode } from '../../../../../ir/edit/replace.ts';
 import { type Graph, type Node, tensorAttribute, type Value } from '../../../../../ir/graph.ts';
 import { intTensor } from '../../../../../ir/read.ts';
-import type { Shape } from '../../../../../ir/shape.ts';
+import type { Shape, ValueType } from '../../../../../ir/shape.ts';
 import type { Tensor } from '../../../../../ir/tensor.ts';
 
 /** Where a rewritten node stands. */
@@ -15,6 +15,8 @@ export interface Place {
   readonly constants: 'initializers' | 'nodes';
   /** The version that the upgrade ends at. */
   readonly target: number;
+  /** What is known of a value's type: as inferred before the upgrade, else as the file states it. */
+  readonly typeOf: (value: Value) => ValueType | undefined;
 }
 
 /** One change of meaning or signature between two operator sets, applied to one node in place. */
@@ -80,15 +82,16 @@ export const takeFloats = (node: Node, name: string): readonly number[] | undefi
 };
 
 /** Shape of a value as far as it is known. */
-export const shapeOf = (value: Value | undefined): Shape | undefined => {
+export const shapeOf = (value: Value | undefined, place: Place): Shape | undefined => {
   if (value?.tensor) return value.tensor.shape;
-  return value?.type?.kind === 'tensor' ? value.type.shape : undefined;
+  const type = value && place.typeOf(value);
+  return type?.kind === 'tensor' ? type.shape : undefined;
 };
 
 /** Element type of a node's input; refuses when nothing tells it. */
-export const elementTypeOf = (node: Node, index: number): DataType => {
+export const elementTypeOf = (node: Node, index: number, place: Place): DataType => {
   const value = node.inputs[index];
-  const type = value?.type;
+  const type = value && place.typeOf(value);
   const found = value?.tensor?.dtype ?? (type?.kind === 'tensor' ? type.dtype : undefined);
   return found ?? refuse(node, `the element type of its input ${value?.name ?? index} is not known`);
 };

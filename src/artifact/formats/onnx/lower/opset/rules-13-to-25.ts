@@ -11,7 +11,7 @@ import { replaceNode } from './rules-8-to-12.ts';
  */
 const alongOneAxis13: Rule = (node, place) => {
   const axis = node.int('axis', 1);
-  const shape = shapeOf(node.inputs[0]);
+  const shape = shapeOf(node.inputs[0], place);
   const folded = shape?.slice(axis < 0 ? axis + shape.length : axis);
   if (axis === -1 || folded?.slice(1).every((dim) => dim === 1)) {
     node.setAttribute('axis', intAttribute(axis));

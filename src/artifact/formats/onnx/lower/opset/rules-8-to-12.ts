@@ -74,7 +74,7 @@ const topK10: Rule = (node, place) => {
 const clip11: Rule = (node, place) => {
   const bounds = [takeFloat(node, 'min'), takeFloat(node, 'max')];
   if (bounds.every((bound) => bound === undefined)) return;
-  const dtype = elementTypeOf(node, 0);
+  const dtype = elementTypeOf(node, 0, place);
   bounds.forEach((bound, index) => {
     if (bound === undefined) return;
     node.setInput(index + 1, constantFor(node, place, index === 0 ? 'min' : 'max', tensorOf(dtype, [], [bound])));
@@ -86,7 +86,7 @@ const pad11: Rule = (node, place) => {
   intsToInput('pads', 1)(node, place);
   const fill = takeFloat(node, 'value');
   if (fill !== undefined && fill !== 0)
-    node.setInput(2, constantFor(node, place, 'value', tensorOf(elementTypeOf(node, 0), [], [fill])));
+    node.setInput(2, constantFor(node, place, 'value', tensorOf(elementTypeOf(node, 0, place), [], [fill])));
 };
 
 const mapsToNearest = (node: Node): boolean => (node.text('mode') ?? 'nearest') === 'nearest';
