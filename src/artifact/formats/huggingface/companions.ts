@@ -25,7 +25,10 @@ export const findCompanions = (folder: string): CompanionFile[] => {
     if (moduleFolder.test(entry)) {
       const config = join(path, moduleConfig);
       if (existsSync(config)) found.push({ name: `${entry}/${moduleConfig}`, path: config });
-    } else if (companionNames.some((pattern) => pattern.test(entry)) && statSync(path).isFile())
+    } else if (
+      companionNames.some((pattern) => pattern.test(entry)) &&
+      statSync(path, { throwIfNoEntry: false })?.isFile()
+    )
       found.push({ name: entry, path });
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));

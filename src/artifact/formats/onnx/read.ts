@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { CompressError } from '../../../errors.ts';
@@ -73,27 +73,26 @@ export const decodeProgram = (
   place: { readonly directory?: string; readonly name?: string } = {},
 ): Program => decodeModel({ kind: 'memory', bytes, name: place.name }, new ExternalFiles(place.directory));
 
+const openToRead = (path: string): number => {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw new CompressError({ code: 'resource', message: 'the file cannot be read', where: { file: path }, cause });
+  }
+};
+
 /**
  * Reads a model file. Large tensors stay in the file, and external data in its files, until their bytes are asked for.
  * @throws malformed, unsafe, unsupported or not-found errors with file, tensor, node and byte offset as far as known.
  */
 export const readOnnx = (path: string): Program => {
   const absolute = resolve(path);
-  let descriptor: number;
+  const facts = statSync(absolute, { throwIfNoEntry: false });
+  if (!facts) throw new CompressError({ code: 'not-found', message: 'there is no such file', where: { file: path } });
+  if (!facts.isFile())
+    throw new CompressError({ code: 'unsupported', message: 'this is not a plain file', where: { file: path } });
+  const descriptor = openToRead(absolute);
   try {
-    descriptor = openSync(absolute, 'r');
-  } catch (cause) {
-    throw new CompressError({
-      code: 'not-found',
-      message: 'the model file cannot be opened',
-      where: { file: path },
-      cause,
-    });
-  }
-  try {
-    const facts = fstatSync(descriptor);
-    if (!facts.isFile())
-      throw new CompressError({ code: 'unsupported', message: 'this is not a plain file', where: { file: path } });
     return decodeModel(
       { kind: 'file', descriptor, path: absolute, byteLength: facts.size },
       new ExternalFiles(dirname(absolute), absolute),

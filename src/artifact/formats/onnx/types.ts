@@ -13,6 +13,9 @@ const byNumber = new Map<number, DataType>(
   Object.entries(dataTypes).map(([name, facts]) => [facts.onnx, name as DataType]),
 );
 
+/** The element type with this number, or undefined where no IR version knows it. */
+export const dataTypeOf = (number: number): DataType | undefined => byNumber.get(number);
+
 const decodeDim = (dim: TensorShapeProto['dim'][number]): Dim => {
   if (dim.value.case === 'dimParam') return dim.value.value === '' ? null : dim.value.value;
   if (dim.value.case !== 'dimValue') return null;
@@ -30,11 +33,11 @@ export const decodeType = (type: TypeProto | undefined): ValueType | undefined =
   switch (type?.value.case) {
     case 'tensorType': {
       const { elemType, shape } = type.value.value;
-      return { kind: 'tensor', dtype: byNumber.get(elemType), shape: decodeShape(shape) };
+      return { kind: 'tensor', dtype: dataTypeOf(elemType), shape: decodeShape(shape) };
     }
     case 'sparseTensorType': {
       const { elemType, shape } = type.value.value;
-      return { kind: 'sparse-tensor', dtype: byNumber.get(elemType), shape: decodeShape(shape) };
+      return { kind: 'sparse-tensor', dtype: dataTypeOf(elemType), shape: decodeShape(shape) };
     }
     case 'sequenceType': {
       const element = decodeType(type.value.value.elemType);
@@ -45,7 +48,7 @@ export const decodeType = (type: TypeProto | undefined): ValueType | undefined =
       return element && { kind: 'optional', element };
     }
     case 'mapType': {
-      const key = byNumber.get(type.value.value.keyType);
+      const key = dataTypeOf(type.value.value.keyType);
       const value = decodeType(type.value.value.valueType);
       return key && value && { kind: 'map', key, value };
     }

@@ -7,6 +7,7 @@ import type { TensorFacts } from '../facts.ts';
 import { type TensorProto, TensorProto_DataLocation, TensorProtoSchema } from '../generated/onnx_pb.ts';
 import { areUsualEntries, decodeEntries } from '../metadata.ts';
 import { residueOf } from '../residue.ts';
+import { dataTypeOf } from '../types.ts';
 import { type Payload, payloadBytes, payloadFields } from '../wire/payload.ts';
 import type { SideTable } from '../wire/read-message.ts';
 import { bytesOfVarints } from './varints.ts';
@@ -35,10 +36,6 @@ const listTypes: ReadonlyMap<number, readonly DataType[]> = new Map<number, read
 
 const varintFields: readonly number[] = [payloadFields.int32Data, payloadFields.int64Data, payloadFields.uint64Data];
 
-const dataTypesByNumber = new Map<number, DataType>(
-  Object.entries(dataTypes).map(([name, facts]) => [facts.onnx, name as DataType]),
-);
-
 /** A decoded TensorProto: the tensor and what the IR does not model of it. */
 export interface DecodedTensor {
   readonly name: string;
@@ -55,7 +52,7 @@ export const decodeTensor = (proto: TensorProto, context: TensorContext): Decode
     ...(payload ? { byteOffset: payload.byteOffset } : {}),
   };
   const malformed = (message: string): CompressError => new CompressError({ code: 'malformed', message, where });
-  const dtype = dataTypesByNumber.get(proto.dataType);
+  const dtype = dataTypeOf(proto.dataType);
   if (!dtype)
     throw new CompressError({
       code: Object.hasOwn(proto, 'dataType') && proto.dataType !== 0 ? 'unsupported' : 'malformed',

@@ -69,8 +69,16 @@ export class ByteReader {
 
   varint(): bigint {
     const begin = this.position;
-    let result = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+    let low = 0;
+    let scale = 1;
+    for (let count = 0; count < 7; count++) {
+      const byte = this.#byte();
+      low += (byte & 0x7f) * scale;
+      if (byte < 0x80) return BigInt(low);
+      scale *= 128;
+    }
+    let result = BigInt(low);
+    for (let shift = 49n; shift < 70n; shift += 7n) {
       const byte = this.#byte();
       result |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return BigInt.asUintN(64, result);

@@ -7,6 +7,7 @@ import {
   type MessageShape,
   ScalarType,
 } from '@bufbuild/protobuf';
+import { CompressError } from '../../../../errors.ts';
 import {
   AttributeProtoSchema,
   FunctionProtoSchema,
@@ -21,6 +22,13 @@ import { GrowingBytes, type Payload, payloadBytes, payloadFields } from './paylo
 
 /** Messages within messages; protobuf's own readers stop at the same depth. */
 const deepestNesting = 100;
+
+/**
+ * How much a file may ask to be held as objects: tiny messages and integers take a hundred times their bytes. Real
+ * models stay below a tenth of this.
+ */
+const mostMessages = 2 ** 21;
+const mostIntegers = 2 ** 24;
 
 /** Payloads of a file that are at least this long are not read but left in the file. */
 const smallestLazyPayload = 4096;
@@ -124,6 +132,8 @@ class MessageReader {
   readonly #side: SideTable;
   /** Typed lists that arrived unpacked or in several runs. */
   readonly #grown = new WeakMap<TensorProto, GrowingBytes>();
+  #messages = 0;
+  #integers = 0;
 
   constructor(reader: ByteReader, side: SideTable) {
     this.#reader = reader;
@@ -144,8 +154,10 @@ class MessageReader {
         continue;
       }
       const known = plan.get(field);
-      if (!known) unknown.push({ no: field, wireType, data: this.#raw(field, wireType, depth) });
-      else this.#known(message, known, wireType, depth, begin);
+      if (!known) {
+        this.#countMessage();
+        unknown.push({ no: field, wireType, data: this.#raw(field, wireType, depth) });
+      } else this.#known(message, known, wireType, depth, begin);
     }
     if (unknown.length > 0) message.$unknown = unknown;
   }
@@ -193,6 +205,7 @@ class MessageReader {
   }
 
   #message(schema: DescMessage, before: Message | undefined, depth: number): Message {
+    this.#countMessage();
     const message = before ?? create(schema);
     const outer = this.#enter();
     this.read(schema, message, depth + 1);
@@ -208,6 +221,7 @@ class MessageReader {
       case ScalarType.BYTES:
         return reader.bytes(reader.length());
       case ScalarType.INT64:
+        if (++this.#integers > mostIntegers) throw this.#tooMuch('integers', mostIntegers);
         return reader.int64();
       case ScalarType.FLOAT: {
         const bits = reader.fixed32();
@@ -222,6 +236,19 @@ class MessageReader {
       default:
         return reader.int32();
     }
+  }
+
+  #countMessage(): void {
+    if (++this.#messages > mostMessages) throw this.#tooMuch('messages', mostMessages);
+  }
+
+  #tooMuch(what: string, most: number): CompressError {
+    const file = this.#reader.fileName;
+    return new CompressError({
+      code: 'unsafe',
+      message: `the model consists of more than ${most} ${what}, which is more than memory should be spent on`,
+      where: { ...(file === undefined ? {} : { file }), byteOffset: this.#reader.position },
+    });
   }
 
   /** Takes a tensor's elements aside: the last raw_data, or all runs of a typed list one after the other. */
