@@ -51,14 +51,17 @@ export const quantizeDynamic = async (
   options: DynamicOptions,
   context: StageContext,
 ): Promise<StageResult> => {
-  const program = prepareProgram(model.program);
-  const { chosen, findings } = selectSites(findSites(program), options);
+  const { program, findings } = prepareProgram(model.program);
+  const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const lossy = await findLossy(program, chosen, options, context);
   const sites = chosen.filter((site) => !lossy.has(site));
+  const forms = integerForms(sites);
   lowerSites(sites, newLowering(program, nameSource(program.graph), options));
   removeDead(program);
+  for (const site of sites)
+    context.emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: forms.get(site) ?? '' } });
   const kept = [...lossy].map(
     ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
   );
-  return { model: { ...model, program }, findings: [...findings, ...kept] };
+  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
 };

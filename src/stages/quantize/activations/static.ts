@@ -9,6 +9,8 @@ import { selectSites } from '../weights/select.ts';
 import { collectRanges } from './calibrate.ts';
 import { GridConstants } from './constants.ts';
 import { codeRanges, type Grid, gridOf } from './grid.ts';
+import { newLowering } from './integer/form.ts';
+import { integerForms, lowerSites } from './integer/lower.ts';
 import type { StaticOptions } from './options.ts';
 import { prepareProgram } from './prepare/prepare.ts';
 import { insertActivations } from './qdq/insert-activations.ts';
@@ -82,7 +84,12 @@ const calibrate = async (
 };
 
 /** Puts integers, scales and their operators into the program. */
-const rewrite = (program: Program, { plan, hulls }: Calibrated, options: StaticOptions): void => {
+const rewrite = (
+  program: Program,
+  { plan, hulls }: Calibrated,
+  others: readonly Site[],
+  options: StaticOptions,
+): void => {
   const names = nameSource(program.graph);
   const store = new WeightStore(program.graph, names);
   const constants = new GridConstants(program.graph, names);
@@ -103,12 +110,14 @@ const rewrite = (program: Program, { plan, hulls }: Calibrated, options: StaticO
     });
     insertWeight({ site, weight, inputGrid: grid, store, names });
   }
+  lowerSites(others, newLowering(program, names, options));
   removeDead(program);
 };
 
 /**
  * Static 8-bit quantization in QDQ form: ranges of activations from calibration data, weights and biases in integers.
- * onnxruntime and other runtimes turn the form into integer kernels.
+ * onnxruntime and other runtimes turn the form into integer kernels. Embeddings and recurrent
+ * weights, which the form does not cover, take the same integer form as in dynamic quantization.
  * @throws CompressError 'data' without calibration data; 'numeric' for values or weights that are not finite.
  */
 export const quantizeStatic = async (
@@ -116,20 +125,23 @@ export const quantizeStatic = async (
   options: StaticOptions,
   context: StageContext,
 ): Promise<StageResult> => {
-  const program = prepareProgram(model.program);
-  const { chosen, findings } = selectSites(findSites(program), options);
+  const { program, findings } = prepareProgram(model.program);
+  const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const products = chosen.filter((site) => productOps.has(site.op));
   const calibrated = await calibrate(program, products, options, context);
-  rewrite(program, calibrated, options);
-  const result: Finding[] = [
-    ...findings,
-    ...calibrated.unobserved.map(
-      (site): Finding => ({
-        kind: 'warning',
-        text: 'kept in float: the calibration data never reached it',
-        site: site.name,
-      }),
-    ),
-  ];
-  return { model: { ...model, program }, findings: result };
+  const others = integerForms(chosen.filter((site) => !productOps.has(site.op)));
+  rewrite(program, calibrated, [...others.keys()], options);
+  const { emit } = context;
+  for (const site of calibrated.plan.products)
+    emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: 'QDQ' } });
+  for (const [site, form] of others)
+    emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form } });
+  const kept = calibrated.unobserved.map(
+    (site): Finding => ({
+      kind: 'fallback',
+      text: 'kept in float: the calibration data never reached it',
+      site: site.name,
+    }),
+  );
+  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
 };

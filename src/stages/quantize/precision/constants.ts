@@ -19,14 +19,17 @@ export interface RangeLoss {
   readonly beyond: number;
   /** Numbers that are not zero and become zero. */
   readonly vanishing: number;
+  /** Numbers that are not zero. */
+  readonly nonZero: number;
 }
 
 /** Counts the numbers of a constant that a type cannot hold. Reads the constant. */
 export const rangeLoss = (tensor: Tensor, target: FloatTarget): RangeLoss => {
   const { largest, vanishing } = limits[target];
-  const loss = { beyond: 0, vanishing: 0 };
+  const loss = { beyond: 0, vanishing: 0, nonZero: 0 };
   for (const number of readFloats(tensor)) {
     const size = Math.abs(number);
+    if (size !== 0) loss.nonZero++;
     if (size > largest && size !== Number.POSITIVE_INFINITY) loss.beyond++;
     else if (size <= vanishing && size > 0) loss.vanishing++;
   }

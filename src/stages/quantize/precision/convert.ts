@@ -1,6 +1,8 @@
 import { findSites } from '../../../analysis/sites.ts';
+import { upgradeOpset } from '../../../artifact/formats/onnx/lower/opset.ts';
 import { cloneProgram } from '../../../ir/clone.ts';
 import { type DataType, dataTypes } from '../../../ir/data-type.ts';
+import { dropInitializerInputs } from '../../../ir/edit/interface.ts';
 import { nameSource } from '../../../ir/edit/names.ts';
 import { removeDead } from '../../../ir/edit/remove-dead.ts';
 import { replaceAllUses } from '../../../ir/edit/replace.ts';
@@ -16,6 +18,9 @@ import { staysFloat32 } from './operators.ts';
 import type { PrecisionOptions } from './options.ts';
 import { Retyper } from './retype.ts';
 import { storeWeights } from './store-weights.ts';
+
+/** The operator set that Cast knows bfloat16 from. */
+const bfloat16Opset = 13;
 
 /** True when the element type of something that a node reads or makes is not known. */
 const touchesUnknown = (node: Node): boolean =>
@@ -70,32 +75,42 @@ const restoreNames = (program: Program, converted: ReadonlyMap<Value, Value>): v
   for (const [before, after] of converted) if (!present.has(before)) after.name = before.name;
 };
 
+/** True when a node reads or makes values of one of these types; constants are not counted. */
+const worksIn = (node: Node, types: ReadonlySet<DataType>): boolean =>
+  !constantOf(node.outputs[0]) &&
+  [...node.inputs, ...node.outputs].some(
+    (value) => value?.type?.kind === 'tensor' && value.type.dtype !== undefined && types.has(value.type.dtype),
+  );
+
 /** How many nodes stay, by reason, for the report. */
-const summarise = (total: number, kept: ReadonlyMap<Node, string>, options: PrecisionOptions): Finding => {
+const summarise = (nodes: readonly Node[], kept: ReadonlyMap<Node, string>, options: PrecisionOptions): Finding => {
   const reasons = new Map<string, number>();
-  for (const reason of kept.values()) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  const staying = nodes.flatMap((node) => kept.get(node) ?? []);
+  for (const reason of staying) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   const list = [...reasons].map(([reason, count]) => `${count} × ${reason}`).join('; ');
   return {
     kind: 'fact',
-    text: `${total - kept.size} of ${total} nodes compute in ${options.precision}${list ? `; kept: ${list}` : ''}`,
+    text: `${nodes.length - staying.length} of ${nodes.length} floating-point nodes compute in ${options.precision}${list ? `; kept: ${list}` : ''}`,
   };
 };
 
 const convertAll = (program: Program, options: PrecisionOptions): Finding[] => {
   const { kept, findings } = keptNodes(program, options);
-  const total = [...nodesWithin(program.graph)].filter((node) => !constantOf(node.outputs[0])).length;
+  const sources = new Set<DataType>(options.precision === 'float32' ? ['float16', 'bfloat16'] : ['float32']);
+  const retyped = [...nodesWithin(program.graph)].filter((node) => worksIn(node, sources));
   const retyper = new Retyper(nameSource(program.graph), {
-    sources: new Set<DataType>(options.precision === 'float32' ? ['float16', 'bfloat16'] : ['float32']),
+    sources,
     target: options.precision,
     io: options.io,
     isKept: (node) => kept.has(node),
     keepsInput: (node, index) => options.precision !== 'float32' && staysFloat32(node, index),
   });
+  const summary = summarise(retyped, kept, options);
   retyper.run(program);
   removeIdleCasts(program, options.precision);
   removeDead(program);
   restoreNames(program, retyper.converted);
-  findings.unshift(summarise(total, kept, options));
+  findings.unshift(summary);
   if (options.precision === 'bfloat16')
     findings.push({
       kind: 'warning',
@@ -104,19 +119,28 @@ const convertAll = (program: Program, options: PrecisionOptions): Finding[] => {
   return findings;
 };
 
+/** A copy of a program in another floating-point type, and what was found on the way; see convertPrecision. */
+export const convertProgram = (
+  source: Program,
+  options: PrecisionOptions,
+): { readonly program: Program; readonly findings: Finding[] } => {
+  const program = cloneProgram(source);
+  dropInitializerInputs(program);
+  inferShapes(program);
+  if (options.precision === 'bfloat16') upgradeOpset(program, bfloat16Opset);
+  if (options.scope === 'all' || options.precision === 'float32')
+    return { program, findings: convertAll(program, options) };
+  const stored = storeWeights(program, options.precision, nameSource(program.graph));
+  const text = `${stored.length} weights stored in ${options.precision}, computed in float32`;
+  return { program, findings: [{ kind: 'fact', text }] };
+};
+
 /**
  * A model that computes in another floating-point type, or stores its weights in one (`scope: 'weights'`). Nodes named
  * by `keep`, without a half-precision form, or delicate in it stay in float32; Casts stand where types meet, one per
  * value. Loops and unknown operators keep float32 at their border; branches of If are converted inside.
  */
 export const convertPrecision = (model: Model, options: PrecisionOptions): StageResult => {
-  const program = cloneProgram(model.program);
-  inferShapes(program);
-  if (options.scope === 'all' || options.precision === 'float32')
-    return { model: { ...model, program }, findings: convertAll(program, options) };
-  const stored = storeWeights(program, options.precision, nameSource(program.graph));
-  return {
-    model: { ...model, program },
-    findings: [{ kind: 'fact', text: `${stored.length} weights stored in ${options.precision}, computed in float32` }],
-  };
+  const { program, findings } = convertProgram(model.program, options);
+  return { model: { ...model, program }, findings };
 };

@@ -46,13 +46,15 @@ const closeBackwards = (
   outputs: ReadonlySet<Value>,
   products: ReadonlySet<Node>,
 ): void => {
+  const causes = new Map([...kept.keys()].map((node) => [node, node.op]));
   for (const node of nodes.toReversed()) {
     if (kept.has(node) || products.has(node) || node.op === 'Constant') continue;
     const readers = node.outputs.flatMap((value) => value?.uses ?? []);
     const handedOut = node.outputs.some((value) => value && outputs.has(value));
-    const reason = readers[0] && kept.get(readers[0].node);
-    if (reason && !handedOut && readers.every((use) => kept.has(use.node)))
-      kept.set(node, `feeds only nodes that stay: ${readers[0]?.node.op}`);
+    const cause = readers[0] && causes.get(readers[0].node);
+    if (cause === undefined || handedOut || !readers.every((use) => kept.has(use.node))) continue;
+    causes.set(node, cause);
+    kept.set(node, `only feeds ${cause}`);
   }
 };
 

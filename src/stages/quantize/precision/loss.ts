@@ -5,7 +5,7 @@ import { constantOf, nodesWithin } from '../../../ir/walk.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import { type FloatTarget, rangeLoss } from './constants.ts';
 
-/** Constants up to this size are parameters of arithmetic (an epsilon, a mask value), where every number matters. */
+/** Constants up to this size are parameters of arithmetic: one that vanishes as a whole is an epsilon. */
 const smallConstant = 16;
 
 export interface ConstantLosses {
@@ -36,7 +36,7 @@ export const findConstantLosses = (
       if (!isFloat32Constant(value)) continue;
       const tensor = constantOf(value)!;
       const loss = rangeLoss(tensor, target);
-      if (loss.vanishing > 0 && elementCount(tensor.shape) <= smallConstant)
+      if (loss.vanishing > 0 && loss.vanishing === loss.nonZero && elementCount(tensor.shape) <= smallConstant)
         kept.set(node, `constant ${value.name} would vanish in ${target}`);
       else if (loss.beyond > 0 && weights.has(value))
         kept.set(node, `weight ${value.name} has ${loss.beyond} numbers beyond ${target}`);

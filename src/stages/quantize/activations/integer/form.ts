@@ -7,6 +7,9 @@ import { NodeWriter } from '../node-writer.ts';
 import type { DynamicOptions } from '../options.ts';
 import { type StoredWeight, unsignedZero, type WeightRequest, WeightStore } from '../weight-store.ts';
 
+/** How the integers of weights are stored. */
+export type WeightForm = Pick<DynamicOptions, 'granularity' | 'weightType'>;
+
 /** What the integer forms of all operators share while one program is rewritten. */
 export interface Lowering {
   readonly program: Program;
@@ -14,7 +17,7 @@ export interface Lowering {
   readonly store: WeightStore;
   readonly constants: GridConstants;
   readonly inputs: DynamicInputs;
-  readonly options: DynamicOptions;
+  readonly options: WeightForm;
 }
 
 /** Largest magnitude of an 8-bit code. */
@@ -74,7 +77,7 @@ export class DynamicInputs {
 }
 
 /** A fresh state for rewriting a program. */
-export const newLowering = (program: Program, names: NameSource, options: DynamicOptions): Lowering => ({
+export const newLowering = (program: Program, names: NameSource, options: WeightForm): Lowering => ({
   program,
   names,
   options,
