@@ -7,7 +7,7 @@ import { MemoryTensor } from '../../src/ir/tensor.ts';
 import { parseProgram } from '../../src/ir/text/parse.ts';
 import { Random } from '../../src/random.ts';
 
-export const randomFloats = (seed: number, ...shape: number[]): MemoryTensor => {
+const randomFloats = (seed: number, ...shape: number[]): MemoryTensor => {
   const random = new Random(seed);
   const count = shape.reduce((product, dim) => product * dim, 1);
   const values = Float32Array.from({ length: count }, () => random.integer(2001) / 1000 - 1);

@@ -57,6 +57,20 @@ const failing: FormatCard = {
   },
 };
 
+const root = join(import.meta.dirname, '../..');
+
+/** Writes the tiny model into the folder that it is given and says how that went; for a process under a limit. */
+const writingScript = `
+import { formats } from '${root}/src/artifact/formats/index.ts';
+import { writeArtifact } from '${root}/src/artifact/write.ts';
+import { formatError } from '${root}/src/errors.ts';
+import { tinyModel } from '${root}/test/artifact/tiny-models.ts';
+const facts = { version: '0.0.0', family: undefined, recipe: undefined, inputs: [], metrics: [], findings: [] };
+const card = formats[0];
+const request = { output: process.argv[2], inputs: [], model: tinyModel(), formats: [{ card, options: card.options.parse({}) }], facts };
+await writeArtifact(request).then(() => console.log('written'), (error) => console.log(formatError(error)));
+`;
+
 const everythingIn = (path: string): string[] => readdirSync(path, { recursive: true, encoding: 'utf8' }).sort();
 
 describe('an output folder', () => {
@@ -213,12 +227,12 @@ describe('an output is refused', () => {
   it.skipIf(process.platform === 'win32')('when the disk does not take it; nothing is left behind', async () => {
     await write();
     const before = readFileSync(join(output, 'manifest.json'));
-    const script = join(import.meta.dirname, 'write-under-limit.ts');
+    const script = join(folder, 'write.mts');
+    writeFileSync(script, writingScript);
     const command = `ulimit -f 4; exec "${process.execPath}" --import tsx "${script}" "${output}"`;
-    const said = execFileSync('bash', ['-c', command], {
-      encoding: 'utf8',
-      env: { ...process.env, TSX_DISABLE_CACHE: '1' },
-    });
+    const environment = { ...process.env, TSX_DISABLE_CACHE: '1' };
+    const said = execFileSync('bash', ['-c', command], { cwd: root, encoding: 'utf8', env: environment });
+    rmSync(script);
     expect(said).toMatch(/cannot write: the file would be larger/);
     expect(readdirSync(folder)).toEqual(['out']);
     expect(readFileSync(join(output, 'manifest.json')).equals(before)).toBe(true);

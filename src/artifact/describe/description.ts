@@ -2,18 +2,16 @@ import type { DataType } from '../../ir/data-type.ts';
 import type { Manifest } from '../manifest-schema.ts';
 
 /** What a part of a network is for; a constant belongs to the part of the operator that reads it. */
-export const parts = [
-  'embedding',
-  'attention',
-  'mlp',
-  'head',
-  'linear',
-  'convolution',
-  'recurrent',
-  'normalization',
-  'other',
-] as const;
-export type Part = (typeof parts)[number];
+export type Part =
+  | 'embedding'
+  | 'attention'
+  | 'mlp'
+  | 'head'
+  | 'linear'
+  | 'convolution'
+  | 'recurrent'
+  | 'normalization'
+  | 'other';
 
 export interface DescribedValue {
   readonly name: string;

@@ -27,7 +27,7 @@ export const constantsOf = (program: Program): Constant[] => {
 };
 
 /** Sums over tensors by a key, keys in order of first use. */
-export const tallyBy = <Key extends string>(
+const tallyBy = <Key extends string>(
   entries: readonly { readonly key: Key; readonly tensor: Pick<Tensor, 'shape' | 'byteLength'> }[],
 ): Partial<Record<Key, Tally>> => {
   const sums: Partial<Record<Key, Tally>> = {};

@@ -3,7 +3,7 @@ import { onnxFormat, onnxMatMulNBitsFormat, onnxQdqFormat } from './onnx/cards.t
 import { safetensorsFormat } from './safetensors/card.ts';
 import { transformersJsFormat } from './transformersjs/card.ts';
 
-export type { FormatCard, FormatResult } from './format.ts';
+export type { FormatCard } from './format.ts';
 
 /** Every form in which a model can be written. */
 export const formats: readonly FormatCard[] = [

@@ -23,7 +23,7 @@ import { sparseInitializerField } from './wire/read-message.ts';
 export type EncodeInitializer = (value: Value) => TensorProto;
 
 /** Initializers with their elements in the message. */
-export const encodeInline: EncodeInitializer = (value) => {
+const encodeInline: EncodeInitializer = (value) => {
   if (!value.tensor) throw new TypeError(`initializer ${value.name} has no tensor`);
   return encodeInlineTensor(value.name, value.tensor, factsOf<ValueFacts>(value.carried).tensor);
 };

@@ -15,7 +15,7 @@ import type { Residue } from './residue.ts';
 import type { Payload } from './wire/payload.ts';
 
 /** How a file stored a tensor, where that is not plain raw_data. Holds as long as the tensor is the same object. */
-export interface StoredForm {
+interface StoredForm {
   readonly tensor: Tensor;
   /** Undefined: no field at all (a tensor without elements). */
   readonly payload: Payload | undefined;

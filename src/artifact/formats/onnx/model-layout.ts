@@ -19,7 +19,7 @@ export interface ExternalLayout {
 }
 
 /** A stretch of a model file: bytes, or the elements of a tensor that are read when their turn comes. */
-export type Part = Uint8Array | NonNullable<EncodedTensor['body']>;
+type Part = Uint8Array | NonNullable<EncodedTensor['body']>;
 
 /** A model file as a list of parts, so that no two large tensors are in memory together. */
 export interface ModelLayout {

@@ -76,7 +76,7 @@ const encodeArray = (type: { readonly dtype: DataType | undefined; readonly shap
   ...(type.shape ? { shape: encodeShape(type.shape) } : {}),
 });
 
-export const encodeType = (type: ValueType): TypeProto => {
+const encodeType = (type: ValueType): TypeProto => {
   switch (type.kind) {
     case 'tensor':
       return create(TypeProtoSchema, { value: { case: 'tensorType', value: encodeArray(type) } });
