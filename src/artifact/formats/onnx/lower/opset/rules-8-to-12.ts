@@ -52,9 +52,10 @@ const upsample10: Rule = (node, place) => {
   if (place.target > 10 && mapsToNearest(resize)) resize.setAttribute('nearest_mode', textAttribute('floor'));
 };
 
-/** 10: the mask became boolean. */
+/** 10: the mask became boolean; one that nothing reads goes. */
 const dropout10: Rule = (node, place) => {
   if (isRead(node, 1, place)) refuse(node, 'its mask is read, whose type changed');
+  if (node.outputs.length > 1) node.setOutput(1, undefined);
 };
 
 /** 10: starts, ends and axes are inputs. */
