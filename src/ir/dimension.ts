@@ -36,8 +36,11 @@ const polynomialOf = (dim: number | string): Polynomial => {
   return polynomial;
 };
 
-const dimOf = (polynomial: Polynomial): number | string =>
-  constantOfPolynomial(polynomial) ?? printPolynomial(polynomial);
+/** Longer sums are given up: no honest model needs them, and products of them would fill the memory. */
+const mostTerms = 256;
+
+const dimOf = (polynomial: Polynomial): Dim =>
+  polynomial.size > mostTerms ? null : (constantOfPolynomial(polynomial) ?? printPolynomial(polynomial));
 
 /** The canonical form of a dimension: a number where it is constant, canonical text else. */
 export const canonicalDim = (dim: Dim): Dim => (typeof dim === 'string' ? dimOf(polynomialOf(dim)) : dim);

@@ -17,14 +17,18 @@ import {
  *   factor  := integer | symbol | '(' sum ')' | 'floor(' sum ')' | ('max' | 'min') '(' sum ',' sum ')'
  *   symbol  := [A-Za-z_] [A-Za-z0-9_.:]* | "'" any but a quote "'"
  * Undefined for a text that is none of this: file formats allow any text as the name of a dimension, and exporters
- * write paths (`Unsqueeze/decoder/3_dim_1`), so a '/' elsewhere is no division.
+ * write paths (`Unsqueeze/decoder/3_dim_1`), so a '/' elsewhere is no division. Undefined also for texts of absurd length.
  */
 export const parseDimensionText = (text: string): Polynomial | undefined => {
+  if (text.length > longestText) return undefined;
   const tokens = text.match(/'[^']*'|[A-Za-z_][A-Za-z0-9_.:]*|\d+|\/\/|[-+*/(),]|\S/g) ?? [];
   const parser = new Parser(tokens);
   const polynomial = parser.sum();
   return parser.finished ? polynomial : undefined;
 };
+
+const longestText = 1000;
+const mostTerms = 256;
 
 class Parser {
   readonly #tokens: readonly string[];
@@ -68,6 +72,7 @@ class Parser {
     const signs = this.#insideFloor ? ['*', '//', '/'] : ['*', '//'];
     for (let sign = this.#take(...signs); sign && !this.#failed; sign = this.#take(...signs)) {
       const next = this.#factor();
+      if (product.size * next.size > mostTerms) return this.#fail();
       if (sign === '*') product = multiplyPolynomials(product, next);
       else if (constantOfPolynomial(next) === 0) return this.#fail();
       else product = floorQuotient(product, next);

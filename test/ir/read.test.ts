@@ -18,17 +18,20 @@ import { MemoryTensor } from '../../src/ir/tensor.ts';
 
 describe('narrow floating-point formats', () => {
   it.each(Object.entries(minifloats))('%s: every code that is a number comes back', (_, format) => {
+    const wrong: number[] = [];
     for (let code = 0; code < 2 ** format.bits; code++) {
       const value = decodeMinifloat(format, code);
-      if (Number.isNaN(value)) expect(decodeMinifloat(format, encodeMinifloat(format, value))).toBeNaN();
-      else if (Number.isFinite(value) || format.bits === 16) expect(encodeMinifloat(format, value)).toBe(code);
+      const back = encodeMinifloat(format, value);
+      if (Number.isNaN(value) ? !Number.isNaN(decodeMinifloat(format, back)) : Number.isFinite(value) && back !== code)
+        wrong.push(code);
     }
+    expect(wrong).toEqual([]);
   });
 
   it.each(Object.entries(minifloats))(
     '%s: a number between two codes goes to the nearest, ties to even',
     (_, format) => {
-      const step = format.bits === 16 ? 97 : 1;
+      const step = format.bits === 16 ? 997 : 1;
       for (let code = 1; code + 1 < 2 ** (format.bits - 1); code += step) {
         const [low, high] = [decodeMinifloat(format, code), decodeMinifloat(format, code + 1)];
         if (!Number.isFinite(low) || !Number.isFinite(high)) continue;

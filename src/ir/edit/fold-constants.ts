@@ -1,9 +1,10 @@
+import { CompressError } from '../../errors.ts';
 import { byteLengthOf } from '../data-type.ts';
 import type { Graph, Node, Program, Value } from '../graph.ts';
 import { Call, type CallScope, InferenceProblem } from '../inference/call.ts';
 import type { Fact } from '../inference/fact.ts';
 import { constantFact } from '../inference/generators.ts';
-import { inferFacts } from '../inference/infer.ts';
+import { applyRule, inferFacts } from '../inference/infer.ts';
 import { ruleFor } from '../inference/table.ts';
 import { tensorOf } from '../read.ts';
 import { elementCount, isStatic, tensorType } from '../shape.ts';
@@ -82,7 +83,7 @@ const computed = (node: Node, program: Program, limits: Limits): readonly Tensor
   if (tensors.some((tensor) => tensor?.kind === 'packed')) return undefined;
   const call = new Call(node, constantScope(program));
   try {
-    const outputs = rule(call).map((fact) => {
+    const outputs = applyRule(rule, call).map((fact) => {
       const type = fact?.type;
       return type?.kind === 'tensor' && type.dtype && isStatic(type.shape)
         ? { dtype: type.dtype, shape: type.shape }
@@ -93,10 +94,14 @@ const computed = (node: Node, program: Program, limits: Limits): readonly Tensor
     if (!isWorthwhile(node, constants, limits)) return undefined;
     return evaluator(constants);
   } catch (error) {
-    if (error instanceof InferenceProblem) return undefined;
+    if (cannotBeComputed(error)) return undefined;
     throw error;
   }
 };
+
+/** Inputs that do not go together, integers beyond 53 bits, unknown element types: left to the inference engine. */
+const cannotBeComputed = (error: unknown): boolean =>
+  error instanceof InferenceProblem || (error instanceof CompressError && error.code === 'unsupported');
 
 const constantScope = (program: Program): CallScope => ({
   opsets: program.opsets,

@@ -99,6 +99,8 @@ const scan: Rule = (call) => {
   const body = bodyOf(call, 'body');
   const scannedCount = call.node.int('num_scan_inputs', 0);
   const stateCount = call.node.inputs.length - scannedCount;
+  if (scannedCount < 1 || stateCount < 0)
+    call.problem(`num_scan_inputs is ${scannedCount} for ${call.node.inputs.length} inputs`);
   const inputAxes = call.node.ints('scan_input_axes');
   const outputAxes = call.node.ints('scan_output_axes');
   let turns: Dim = null;

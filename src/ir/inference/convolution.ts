@@ -3,7 +3,6 @@ import { addDims, divideDimsExactly, multiplyDims, productOfDims, sameDim, subtr
 import { type Dim, formatShape, type Shape } from '../shape.ts';
 import type { Call, Rule, RuleTable } from './call.ts';
 import { tensorFact } from './fact.ts';
-import { unknownDims } from './shapes.ts';
 import { windowPositions, windowsOf } from './windows.ts';
 
 /** Shape of a convolution of input `x` with weights of shape (M, C / group, kernel…). */
@@ -15,7 +14,7 @@ export const convolutionShape = (call: Call, x: Shape | undefined, weights: Shap
     call.problem(`input ${formatShape(x)} and weights ${formatShape(weights)} differ in rank`);
   const stated = call.node.ints('kernel_shape');
   const kernel = weights?.slice(2) ?? stated;
-  if (!x || !kernel) return [x?.[0] ?? null, weights?.[0] ?? null, ...unknownDims(rank - 2)];
+  if (!x || !kernel) return [x?.[0] ?? null, weights?.[0] ?? null, ...(x ?? weights ?? []).slice(2).map(() => null)];
   if (stated?.some((size, axis) => sameDim(size, kernel[axis] ?? null) === false))
     call.problem(`kernel_shape is [${stated.join(', ')}], the weights are ${formatShape(weights)}`);
   const channels = multiplyDims(weights?.[1] ?? null, call.node.int('group', 1));
@@ -34,7 +33,7 @@ const convolution: Rule = (call) => [
 const transposed: Rule = (call) => {
   const dtype = call.dtype(0) ?? call.dtype(1);
   const [x, weights] = [call.shape(0), call.shape(1)];
-  if (!x || !weights) return [tensorFact(dtype, x && [x[0] ?? null, null, ...unknownDims(x.length - 2)])];
+  if (!x || !weights) return [tensorFact(dtype, x && [x[0] ?? null, null, ...x.slice(2).map(() => null)])];
   if (x.length !== weights.length)
     call.problem(`input ${formatShape(x)} and weights ${formatShape(weights)} differ in rank`);
   if (sameDim(x[1] ?? null, weights[0] ?? null) === false)

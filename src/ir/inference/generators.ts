@@ -68,6 +68,7 @@ const constantOfShape: Rule = (call) => {
   const rank = call.shape(0)?.[0];
   const dtype = tensor?.dtype ?? 'float32';
   if (!shape) return [tensorFact(dtype, typeof rank === 'number' ? unknownDims(rank) : undefined)];
+  if (shape.some((dim) => typeof dim === 'number' && dim < 0)) call.problem(`the shape is [${shape.join(', ')}]`);
   const count = isStatic(shape) ? elementCount(shape) : Number.POSITIVE_INFINITY;
   const element = tensor ? constantContents(tensor)?.[0] : 0;
   const contents = count <= largestContents && element !== undefined ? new Array<Dim>(count).fill(element) : undefined;
@@ -88,6 +89,7 @@ const range: Rule = (call) => {
 };
 
 const rangeLength = (start: Dim, limit: Dim, delta: Dim): Dim => {
+  if (delta === 0) return null;
   if (typeof start === 'number' && typeof limit === 'number' && typeof delta === 'number')
     return Math.max(0, Math.ceil((limit - start) / delta));
   const length = ceilDivideDims(subtractDims(limit, start), delta);

@@ -4,7 +4,7 @@ import type { FunctionDefinition, Graph, Node, Program, Value } from '../graph.t
 import { formatShape, type Shape, type ValueType } from '../shape.ts';
 import { printType } from '../text/types.ts';
 import { nodesWithin } from '../walk.ts';
-import { Call, type CallScope, InferenceProblem } from './call.ts';
+import { Call, type CallScope, InferenceProblem, type Rule } from './call.ts';
 import { type Fact, unknownFact } from './fact.ts';
 import { constantFact } from './generators.ts';
 import { contradicts, mergeTypes } from './merge.ts';
@@ -167,7 +167,7 @@ class Run {
     );
     if (definition) return this.#callFunction(call, definition);
     const rule = ruleFor(node.domain, node.op);
-    if (rule) return rule(call);
+    if (rule) return applyRule(rule, call);
     this.#unknown.add(node);
     return undefined;
   }
@@ -207,6 +207,17 @@ class Run {
     this.facts.set(value, { type: mergeTypes(stated, inferred, 'inferred'), contents: found?.contents });
   }
 }
+
+/** Applies a rule. @throws InferenceProblem where the result would have a shape that no array has. */
+export const applyRule = (rule: Rule, call: Call): readonly (Fact | undefined)[] => {
+  const facts = rule(call);
+  for (const fact of facts) {
+    const shape = fact?.type?.kind === 'tensor' ? fact.type.shape : undefined;
+    const impossible = shape?.some((dim) => typeof dim === 'number' && !(Number.isInteger(dim) && dim >= 0));
+    if (impossible) call.problem(`the result would have shape ${formatShape(shape)}`);
+  }
+  return facts;
+};
 
 /** Shapes change by edits, element types stay: the stated one fills what inference leaves open. */
 const withElementType = (inferred: ValueType, stated: ValueType | undefined): ValueType => {

@@ -166,7 +166,7 @@ export const splitLengths = (call: Call, dim: Dim): readonly Dim[] => {
     if (sameDim(sumOfDims(given), dim) === false) call.problem(`parts of [${given.join(', ')}] do not make up ${dim}`);
     return given;
   }
-  if (call.has(1)) return unknownDims(count);
+  if (call.has(1)) return call.node.outputs.map(() => null);
   const even = ceilDivideDims(dim, count);
   return Array.from({ length: count }, (_, part) =>
     part < count - 1 ? even : subtractDims(dim, multiplyDims(even, count - 1)),

@@ -55,8 +55,12 @@ export const commonShape = (a: Shape | undefined, b: Shape | undefined): Shape |
 export const withDim = (shape: Shape, axis: number, dim: Dim): Shape =>
   shape.map((old, at) => (at === axis ? dim : old));
 
+/** Files may state absurd ranks; nothing is said of them. */
+const highestRank = 1024;
+
 /** A shape of unknown dimensions. */
-export const unknownDims = (rank: number): Shape => new Array<Dim>(rank).fill(null);
+export const unknownDims = (rank: number): Shape | undefined =>
+  rank >= 0 && rank <= highestRank ? new Array<Dim>(rank).fill(null) : undefined;
 
 /** Sum of dimensions. */
 export const sumOfDims = (dims: readonly Dim[]): Dim => dims.reduce<Dim>(addDims, 0);

@@ -16,7 +16,7 @@ export const parseLiteral = (cursor: Cursor, dtype: DataType, stated: Shape | un
   cursor.skipBlank();
   const start = cursor.position;
   const shape = stated?.map((dim) => {
-    if (typeof dim === 'number') return dim;
+    if (typeof dim === 'number' && dim >= 0) return dim;
     throw cursor.error(`a constant needs a shape of numbers, found ${formatShape(stated)}`, start);
   });
   if (!/[-+[\d".]|true|false|inf|nan/y.test(cursor.text.slice(start, start + 5)))
