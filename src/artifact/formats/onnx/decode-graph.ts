@@ -1,11 +1,10 @@
-import { equals, type UnknownField } from '@bufbuild/protobuf';
+import type { UnknownField } from '@bufbuild/protobuf';
 import { CompressError, type Where } from '../../../errors.ts';
 import { type Attribute, type FunctionDefinition, Graph, Node, Value } from '../../../ir/graph.ts';
 import type { Tensor } from '../../../ir/tensor.ts';
 import { areUsualAnnotations, decodeAnnotations } from './annotations.ts';
 import { decodeAttribute } from './decode-attribute.ts';
-import { encodeValueInfo } from './encode-value.ts';
-import { type AttributeFacts, carry, factsOf, type GraphFacts, type InfoOverride, type ValueFacts } from './facts.ts';
+import { type AttributeFacts, carry, type GraphFacts, type ValueFacts } from './facts.ts';
 import {
   type FunctionProto,
   FunctionProtoSchema,
@@ -13,19 +12,16 @@ import {
   GraphProtoSchema,
   type NodeProto,
   NodeProtoSchema,
-  type StringStringEntryProto,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
 } from './generated/onnx_pb.ts';
-import { areUsualEntries, decodeEntries } from './metadata.ts';
+import { InfoList } from './info-list.ts';
+import { areUsualEntries, setTexts } from './metadata.ts';
 import { areUsualOpsets, decodeOpsets } from './operator-sets.ts';
 import { residueOf } from './residue.ts';
 import { sortNodes } from './sort-nodes.ts';
 import { decodeTensor, type TensorContext } from './tensors/decode-tensor.ts';
 import { decodeSparse } from './tensors/sparse.ts';
-import { decodeType, exactly, isUsualType } from './types.ts';
 import { wireTypes } from './wire/byte-reader.ts';
-import { sparseInitializerField } from './wire/read-message.ts';
+import { sparseInitializerField } from './wire/field-plans.ts';
 
 /** Sparse initializers (field 15 of GraphProto) arrive as bytes. */
 const isSparseInitializer = (field: UnknownField): boolean =>
@@ -47,10 +43,6 @@ class Scope {
   }
 }
 
-const setTexts = (target: Map<string, string>, entries: readonly StringStringEntryProto[]): void => {
-  for (const [key, text] of decodeEntries(entries)) target.set(key, text);
-};
-
 /** Decodes the graphs of one file. */
 export class GraphDecoder {
   readonly #context: TensorContext;
@@ -70,15 +62,14 @@ export class GraphDecoder {
     this.#initializers(graph, scope, proto);
     this.#nodes(graph, scope, proto.node);
     for (const info of proto.output) graph.outputs.push(this.#output(scope, info.name));
-    const overrides: InfoOverride[] = [];
-    const dangling: { listed: number; info: ValueInfoProto }[] = [];
+    const infos = new InfoList(this.#described);
     proto.input.forEach((info, index) => {
-      this.#describe(graph.inputs[index] as Value, info, { list: 'input', index }, overrides);
+      infos.describe(graph.inputs[index] as Value, info, { list: 'input', index });
     });
     proto.output.forEach((info, index) => {
-      this.#describe(graph.outputs[index] as Value, info, { list: 'output', index }, overrides);
+      infos.describe(graph.outputs[index] as Value, info, { list: 'output', index });
     });
-    this.#listed(scope, proto.valueInfo, overrides, dangling);
+    infos.describeListed(proto.valueInfo, (name) => scope.own.get(name));
     graph.quantizationAnnotations.push(...decodeAnnotations(proto.quantizationAnnotation));
     if (proto.$unknown) proto.$unknown = proto.$unknown.filter((unknown) => !isSparseInitializer(unknown));
     const residue = residueOf(GraphProtoSchema, proto, {
@@ -91,12 +82,7 @@ export class GraphDecoder {
           : { quantizationAnnotation: proto.quantizationAnnotation }),
       },
     });
-    const facts: GraphFacts = {
-      ...(residue ? { residue } : {}),
-      ...(overrides.length > 0 ? { overrides } : {}),
-      ...(dangling.length > 0 ? { dangling } : {}),
-    };
-    graph.carried = carry(facts);
+    graph.carried = carry({ ...infos.facts(), ...(residue ? { residue } : {}) } satisfies GraphFacts);
     return graph;
   }
 
@@ -108,13 +94,9 @@ export class GraphDecoder {
     for (const name of proto.input) body.inputs.push(this.#define(scope, name, 'function input'));
     this.#nodes(body, scope, proto.node);
     for (const name of proto.output) body.outputs.push(this.#output(scope, name));
-    const overrides: InfoOverride[] = [];
-    const dangling: { listed: number; info: ValueInfoProto }[] = [];
-    this.#listed(scope, proto.valueInfo, overrides, dangling);
-    body.carried = carry({
-      ...(overrides.length > 0 ? { overrides } : {}),
-      ...(dangling.length > 0 ? { dangling } : {}),
-    } satisfies GraphFacts);
+    const infos = new InfoList(this.#described);
+    infos.describeListed(proto.valueInfo, (name) => scope.own.get(name));
+    body.carried = carry(infos.facts());
     const opsets = decodeOpsets(proto.opsetImport);
     const residue = residueOf(FunctionProtoSchema, proto, {
       taken: ['node', 'input', 'output', 'attribute', 'valueInfo'],
@@ -250,49 +232,5 @@ export class GraphDecoder {
     const value = scope.find(name);
     if (value) return value;
     throw this.#malformed(`the graph output ${name} is a value that nothing in the graph produces`, { tensor: name });
-  }
-
-  #listed(
-    scope: Scope,
-    infos: readonly ValueInfoProto[],
-    overrides: InfoOverride[],
-    dangling: { listed: number; info: ValueInfoProto }[],
-  ): void {
-    infos.forEach((info, listed) => {
-      const value = scope.own.get(info.name);
-      if (!value || factsOf<ValueFacts>(value.carried).listed !== undefined) {
-        dangling.push({ listed, info });
-        return;
-      }
-      this.#describe(value, info, { list: 'value_info', index: listed }, overrides);
-      value.carried = { onnx: { ...factsOf<ValueFacts>(value.carried), listed } };
-    });
-  }
-
-  /** The first ValueInfoProto of a value describes it; a later one that says something else is kept aside. */
-  #describe(
-    value: Value,
-    info: ValueInfoProto,
-    place: Pick<InfoOverride, 'list' | 'index'>,
-    overrides: InfoOverride[],
-  ): void {
-    if (this.#described.has(value)) {
-      if (!equals(ValueInfoProtoSchema, encodeValueInfo(value), info, exactly))
-        overrides.push({ ...place, name: value.name, info, type: value.type });
-      return;
-    }
-    this.#described.add(value);
-    if (info.type) value.type = decodeType(info.type);
-    value.docString = info.docString;
-    setTexts(value.metadata, info.metadataProps);
-    const residue = residueOf(ValueInfoProtoSchema, info, {
-      taken: ['name'],
-      optional: ['type', 'docString', 'metadataProps'],
-      unusual: {
-        ...(info.type && !isUsualType(info.type) ? { type: info.type } : {}),
-        ...(areUsualEntries(info.metadataProps) ? {} : { metadataProps: info.metadataProps }),
-      },
-    });
-    if (residue) value.carried = { onnx: { ...factsOf<ValueFacts>(value.carried), info: residue } };
   }
 }

@@ -17,7 +17,7 @@ import { startFrom } from './residue.ts';
 import { encodeInlineTensor } from './tensors/encode-tensor.ts';
 import { sameType } from './types.ts';
 import { wireTypes } from './wire/byte-reader.ts';
-import { sparseInitializerField } from './wire/read-message.ts';
+import { sparseInitializerField } from './wire/field-plans.ts';
 
 /** How initializers of graphs inside nodes are written. */
 export type EncodeInitializer = (value: Value) => TensorProto;

@@ -5,6 +5,11 @@ import { type StringStringEntryProto, StringStringEntryProtoSchema } from './gen
 export const decodeEntries = (entries: readonly StringStringEntryProto[]): Map<string, string> =>
   new Map(entries.map((entry) => [entry.key, entry.value]));
 
+/** Adds the texts of entries to a map. */
+export const setTexts = (target: Map<string, string>, entries: readonly StringStringEntryProto[]): void => {
+  for (const [key, text] of decodeEntries(entries)) target.set(key, text);
+};
+
 export const encodeEntries = (texts: ReadonlyMap<string, string>): StringStringEntryProto[] =>
   [...texts].map(([key, value]) => create(StringStringEntryProtoSchema, { key, value }));
 

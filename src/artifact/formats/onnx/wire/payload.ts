@@ -1,14 +1,17 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { CompressError } from '../../../../errors.ts';
+import { TensorProtoSchema } from '../generated/onnx_pb.ts';
+
+const { field } = TensorProtoSchema;
 
 /** Field numbers of TensorProto that hold a tensor's elements. */
 export const payloadFields = {
-  floatData: 4,
-  int32Data: 5,
-  int64Data: 7,
-  rawData: 9,
-  doubleData: 10,
-  uint64Data: 11,
+  floatData: field.floatData.number,
+  int32Data: field.int32Data.number,
+  int64Data: field.int64Data.number,
+  rawData: field.rawData.number,
+  doubleData: field.doubleData.number,
+  uint64Data: field.uint64Data.number,
 } as const;
 
 /**

@@ -1,23 +1,15 @@
-import type { UnknownField } from '@bufbuild/protobuf';
 import {
   create,
-  type DescField,
   type DescMessage,
   type Message,
   type MessageShape,
   ScalarType,
+  type UnknownField,
 } from '@bufbuild/protobuf';
 import { CompressError } from '../../../../errors.ts';
-import {
-  AttributeProtoSchema,
-  FunctionProtoSchema,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-} from '../generated/onnx_pb.ts';
+import { type TensorProto, TensorProtoSchema } from '../generated/onnx_pb.ts';
 import { type ByteReader, wireTypes } from './byte-reader.ts';
+import { type FieldPlan, planOf, wireTypeOf } from './field-plans.ts';
 import { GrowingBytes, type Payload, payloadBytes, payloadFields } from './payload.ts';
 
 /** Messages within messages; protobuf's own readers stop at the same depth. */
@@ -32,22 +24,6 @@ const mostIntegers = 2 ** 24;
 
 /** Payloads of a file that are at least this long are not read but left in the file. */
 const smallestLazyPayload = 4096;
-
-/** Field number of GraphProto.sparse_initializer. */
-export const sparseInitializerField = 15;
-
-/**
- * Fields that the IR does not model: kept as the bytes that they are, like fields that the schema does not know.
- * Sparse initializers are here too; they are decoded from those bytes.
- */
-const opaqueFields: ReadonlyMap<DescMessage, ReadonlySet<number>> = new Map([
-  [ModelProtoSchema as DescMessage, new Set([20, 26])],
-  [GraphProtoSchema as DescMessage, new Set([sparseInitializerField])],
-  [FunctionProtoSchema as DescMessage, new Set([11])],
-  [NodeProtoSchema as DescMessage, new Set([10])],
-  [AttributeProtoSchema as DescMessage, new Set([15, 22, 23])],
-  [TensorProtoSchema as DescMessage, new Set([3])],
-]);
 
 /** Payload fields and the wire type of one of their elements; raw_data has no elements. */
 const elementWireTypes: ReadonlyMap<number, number | undefined> = new Map<number, number | undefined>([
@@ -78,52 +54,6 @@ const floatView = new DataView(new ArrayBuffer(4));
 const floatOfBits = (bits: number): number => {
   floatView.setUint32(0, bits, true);
   return floatView.getFloat32(0, true);
-};
-
-interface FieldPlan {
-  readonly field: DescField;
-  readonly name: string;
-  readonly oneof: string | undefined;
-  readonly message: DescMessage | undefined;
-  readonly scalar: ScalarType;
-  readonly repeated: boolean;
-}
-
-const plans = new WeakMap<DescMessage, ReadonlyMap<number, FieldPlan>>();
-
-const planOf = (schema: DescMessage): ReadonlyMap<number, FieldPlan> => {
-  const known = plans.get(schema);
-  if (known) return known;
-  const opaque = opaqueFields.get(schema);
-  const made = new Map<number, FieldPlan>();
-  for (const field of schema.fields) {
-    if (opaque?.has(field.number)) continue;
-    made.set(field.number, {
-      field,
-      name: field.localName,
-      oneof: field.oneof?.localName,
-      message: field.message,
-      scalar: field.scalar ?? ScalarType.INT32,
-      repeated: field.fieldKind === 'list',
-    });
-  }
-  plans.set(schema, made);
-  return made;
-};
-
-/** The wire type that one element of a scalar type has. */
-const wireTypeOf = (scalar: ScalarType): number => {
-  switch (scalar) {
-    case ScalarType.FLOAT:
-      return wireTypes.bit32;
-    case ScalarType.DOUBLE:
-      return wireTypes.bit64;
-    case ScalarType.STRING:
-    case ScalarType.BYTES:
-      return wireTypes.lengthDelimited;
-    default:
-      return wireTypes.varint;
-  }
 };
 
 /** Reads one message tree by its descriptor. */
