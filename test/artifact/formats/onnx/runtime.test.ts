@@ -37,9 +37,9 @@ const x = Float32Array.from({ length: 64 }, (_, index) => Math.sin(index));
 
 const outputOf = async (model: Uint8Array | string): Promise<readonly number[]> => {
   const session = await (typeof model === 'string' ? InferenceSession.create(model) : InferenceSession.create(model));
-  const { z } = await session.run({ x: new Tensor('float32', x, [2, 32]) });
+  const outputs = await session.run({ x: new Tensor('float32', x, [2, 32]) });
   await session.release();
-  return [...(z?.data as Float32Array)];
+  return [...((outputs.z as Tensor).data as Float32Array)];
 };
 
 describe('onnxruntime computes the same from every form of a program', () => {
