@@ -18,7 +18,7 @@ const tableOf = (dtype: MinifloatType): Float32Array => {
 const isMinifloat = (dtype: DataType): dtype is MinifloatType => dtype in minifloats;
 
 /** Bytes at an address that is a multiple of `alignment`: the same memory where possible, else a copy. */
-export const alignedBytes = (bytes: Uint8Array, alignment: number): Uint8Array =>
+const alignedBytes = (bytes: Uint8Array, alignment: number): Uint8Array =>
   bytes.byteOffset % alignment === 0 ? bytes : Uint8Array.from(bytes);
 
 /** Unsigned codes of a sub-byte type, one an element, from a bit stream that fills each byte from its low end. */

@@ -200,7 +200,6 @@ export class Node {
 export const intAttribute = (value: number): Attribute => ({ kind: 'int', value });
 export const floatAttribute = (value: number): Attribute => ({ kind: 'float', value });
 export const intsAttribute = (value: readonly number[]): Attribute => ({ kind: 'ints', value });
-export const floatsAttribute = (value: readonly number[]): Attribute => ({ kind: 'floats', value });
 export const textAttribute = (value: string): Attribute => ({ kind: 'string', value: new TextEncoder().encode(value) });
 export const tensorAttribute = (value: Tensor): Attribute => ({ kind: 'tensor', value });
 

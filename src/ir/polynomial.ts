@@ -40,7 +40,7 @@ export const constantOfPolynomial = (p: Polynomial): number | undefined => {
 
 export const addPolynomials = (a: Polynomial, b: Polynomial): Polynomial => fromTerms([...a.values(), ...b.values()]);
 
-export const scalePolynomial = (p: Polynomial, factor: number): Polynomial =>
+const scalePolynomial = (p: Polynomial, factor: number): Polynomial =>
   fromTerms([...p.values()].map(({ coefficient, atoms }) => ({ coefficient: coefficient * factor, atoms })));
 
 export const subtractPolynomials = (a: Polynomial, b: Polynomial): Polynomial =>

@@ -1,6 +1,6 @@
 import { CompressError, internalError } from '../errors.ts';
 import { type DataType, isFloat } from './data-type.ts';
-import { alignedBytes, decodeElements, encodeElements } from './elements.ts';
+import { decodeElements, encodeElements } from './elements.ts';
 import { elementCount } from './shape.ts';
 import { MemoryTensor, StringTensor, type Tensor } from './tensor.ts';
 
@@ -110,5 +110,5 @@ export const sameTensor = (a: Tensor, b: Tensor): boolean => {
       b instanceof StringTensor &&
       a.strings.every((bytes, index) => Buffer.compare(bytes, b.strings[index]!) === 0)
     );
-  return Buffer.compare(alignedBytes(a.bytes(), 1), alignedBytes(b.bytes(), 1)) === 0;
+  return Buffer.compare(a.bytes(), b.bytes()) === 0;
 };

@@ -6,7 +6,7 @@ import { tensorFact } from './fact.ts';
 import { windowPositions, windowsOf } from './windows.ts';
 
 /** Shape of a convolution of input `x` with weights of shape (M, C / group, kernel…). */
-export const convolutionShape = (call: Call, x: Shape | undefined, weights: Shape | undefined): Shape | undefined => {
+const convolutionShape = (call: Call, x: Shape | undefined, weights: Shape | undefined): Shape | undefined => {
   const rank = x?.length ?? weights?.length;
   if (rank === undefined) return undefined;
   if (rank < 3) call.problem(`a convolution needs rank 3 or more, found ${formatShape(x ?? weights)}`);

@@ -18,7 +18,7 @@ const firstKnownType = (types: readonly (DataType | undefined)[]): DataType | un
   types.find((dtype) => dtype !== undefined);
 
 /** Any number of inputs broadcast together, of one element type. */
-export const broadcasting: Rule = (call) => {
+const broadcasting: Rule = (call) => {
   const count = call.node.inputs.length;
   const shapes = Array.from({ length: count }, (_, index) => call.shape(index));
   const dtypes = Array.from({ length: count }, (_, index) => call.dtype(index));

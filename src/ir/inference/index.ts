@@ -2,8 +2,6 @@ import type { Program } from '../graph.ts';
 import { type Inference, type InferenceOptions, type InferenceReport, inferFacts } from './infer.ts';
 import { mergeTypes } from './merge.ts';
 
-export type { InferenceOptions, InferenceReport, UnknownOperator } from './infer.ts';
-
 /**
  * Sets the type of every value of a program, in the bodies of control flow too, as far as it can be known: element
  * types, and shapes with symbolic dimensions. Outputs of the model keep the names that the file gives their dimensions.

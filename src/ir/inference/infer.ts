@@ -22,7 +22,7 @@ export interface InferenceOptions {
 }
 
 /** An operator that inference has no rule for, and the nodes that use it. */
-export interface UnknownOperator {
+interface UnknownOperator {
   readonly domain: string;
   readonly op: string;
   /** Names of the nodes, or of their first outputs where they have none. */

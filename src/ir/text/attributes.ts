@@ -68,8 +68,16 @@ const isFloatText = (text: string): boolean => /[.eni]/i.test(text);
 
 const parseInteger = (cursor: Cursor, text: string, start: number): number => {
   const value = Number(text);
-  if (Number.isSafeInteger(value)) return value;
+  if (Number.isSafeInteger(value) || Math.abs(value) === endOfIntegers) return value;
   throw cursor.error(`the integer ${text} does not fit 53 bits`, start);
+};
+
+/** 2^63 as a double stands for "to the end", the largest 64-bit integer; -2^63 for the smallest. */
+const endOfIntegers = 2 ** 63;
+
+const printInteger = (value: number): string => {
+  if (Math.abs(value) < endOfIntegers) return String(value);
+  return value > 0 ? '9223372036854775807' : '-9223372036854775808';
 };
 
 const parseListAttribute = (cursor: Cursor, start: number): Attribute => {
@@ -126,13 +134,13 @@ const printList = (kind: string, items: readonly string[]): string =>
 export const printAttribute = (attribute: Attribute, printer: AttributePrinter): string => {
   switch (attribute.kind) {
     case 'int':
-      return String(attribute.value);
+      return printInteger(attribute.value);
     case 'float':
       return printFloatAttribute(attribute.value);
     case 'string':
       return printBytes(attribute.value);
     case 'ints':
-      return printList('ints', attribute.value.map(String));
+      return printList('ints', attribute.value.map(printInteger));
     case 'floats':
       return printList('floats', attribute.value.map(printFloatAttribute));
     case 'strings':

@@ -15,7 +15,7 @@ import type { Cursor } from './cursor.ts';
  *                                        a quantized weight with random codes; group_size -1: one scale a row
  *   placeholder(seed=1)                  what the printer writes for large constants: other elements than the original
  */
-export const fillWords = ['zeros', 'ones', 'range', 'fill', 'random', 'integers', 'packed', 'placeholder'] as const;
+const fillWords = ['zeros', 'ones', 'range', 'fill', 'random', 'integers', 'packed', 'placeholder'] as const;
 type FillWord = (typeof fillWords)[number];
 
 /** The rule that a tensor was made by, so that printing gives it back. */

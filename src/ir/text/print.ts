@@ -18,10 +18,6 @@ export const printProgram = (program: Program, options: PrintOptions = {}): stri
   return `${parts.join('\n')}\n`;
 };
 
-/** A single graph as text. */
-export const printGraph = (graph: Graph, options: PrintOptions = {}): string =>
-  new Printer(options.inlineElements ?? 64).graph(graph, '');
-
 const printOpsets = (opsets: ReadonlyMap<string, number>): string =>
   [...opsets].map(([domain, version]) => ` ${domain === '' ? 'opset' : printName(domain)}=${version}`).join('');
 

@@ -41,7 +41,7 @@ export const parseType = (cursor: Cursor): ValueType => {
   }
 };
 
-export const parseDataType = (cursor: Cursor): DataType => {
+const parseDataType = (cursor: Cursor): DataType => {
   cursor.skipBlank();
   const start = cursor.position;
   const word = cursor.name('an element type');
@@ -61,13 +61,15 @@ const parseShape = (cursor: Cursor): Shape | undefined => {
   return shape;
 };
 
+const printShape = (shape: Shape | undefined): string => (shape ? formatShape(shape.map(canonicalDim)) : '');
+
 /** The text of a type; see parseType. */
 export const printType = (type: ValueType): string => {
   switch (type.kind) {
     case 'tensor':
-      return `${type.dtype ?? '?'}${type.shape ? formatShape(type.shape) : ''}`;
+      return `${type.dtype ?? '?'}${printShape(type.shape)}`;
     case 'sparse-tensor':
-      return `sparse<${type.dtype ?? '?'}${type.shape ? formatShape(type.shape) : ''}>`;
+      return `sparse<${type.dtype ?? '?'}${printShape(type.shape)}>`;
     case 'sequence':
     case 'optional':
       return `${type.kind}<${printType(type.element)}>`;

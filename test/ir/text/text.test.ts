@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { CompressError } from '../../src/errors.ts';
-import { roleKey } from '../../src/ir/model.ts';
-import { PackedTensor } from '../../src/ir/packed-tensor.ts';
-import { readFloats, readInts, readStrings } from '../../src/ir/read.ts';
-import type { Tensor } from '../../src/ir/tensor.ts';
-import { parseProgram } from '../../src/ir/text/parse.ts';
-import { printProgram } from '../../src/ir/text/print.ts';
+import { CompressError } from '../../../src/errors.ts';
+import { roleKey } from '../../../src/ir/model.ts';
+import { PackedTensor } from '../../../src/ir/packed-tensor.ts';
+import { readFloats, readInts, readStrings } from '../../../src/ir/read.ts';
+import type { Tensor } from '../../../src/ir/tensor.ts';
+import { parseProgram } from '../../../src/ir/text/parse.ts';
+import { printProgram } from '../../../src/ir/text/print.ts';
 
 const canonical = `program opset=21 com.microsoft=1 ir=11 { producer: "someone", "a key": "a value" }
 graph main(x: float32[batch, 4], state: float16[2, 2*batch+1, ?], cond: bool[], any: ?, list: sequence<float32[?]>) -> (y, z, w) {
