@@ -116,6 +116,14 @@ export class GramAccumulator {
     );
   }
 
+  /**
+   * Frees the sum now rather than when this object is collected; additions under way are finished first. Every later
+   * use is an internal error.
+   */
+  release(): void {
+    callNative(() => this.#native.release());
+  }
+
   /** Adds what another accumulator of the same n has seen. */
   merge(other: GramAccumulator): void {
     this.#turns.expectIdle();
@@ -185,6 +193,14 @@ export class CrossGram {
         throw badSamples(error);
       }),
     );
+  }
+
+  /**
+   * Frees the sum now rather than when this object is collected; additions under way are finished first. Every later
+   * use is an internal error.
+   */
+  release(): void {
+    callNative(() => this.#native.release());
   }
 
   /** Adds what another accumulator of the same sizes has seen. */

@@ -153,6 +153,7 @@ export interface NativePatches {
 }
 
 export interface NativeGram {
+  release(): void;
   add(x: Float32Array, rows: number, exact: boolean): Promise<void>;
   addPatches(x: Float32Array, layout: NativePatches, exact: boolean): Promise<void>;
   merge(other: NativeGram): void;
@@ -164,6 +165,7 @@ export interface NativeGram {
 }
 
 export interface NativeCrossGram {
+  release(): void;
   add(full: Float32Array, x: Float32Array, rows: number): Promise<void>;
   merge(other: NativeCrossGram): void;
   count(): number;

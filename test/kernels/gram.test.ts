@@ -81,6 +81,18 @@ describe('a Gram accumulator', () => {
   });
 });
 
+describe('a released accumulator', () => {
+  it('finishes what is under way and refuses everything after', async () => {
+    const gram = new GramAccumulator(64);
+    const addition = gram.add(correlatedSamples(2000, 64, 7), 2000);
+    gram.release();
+    await addition.catch(() => undefined);
+    expect(() => gram.matrix()).toThrow(/after its release/);
+    await expect(gram.add(new Float32Array(64), 1)).rejects.toMatchObject({ code: 'internal' });
+    gram.release();
+  });
+});
+
 describe('the Gram matrix of a convolution', () => {
   /** A direct convolution of one image set, one group, by its definition: the plain twin. */
   const convolve = (

@@ -1,16 +1,12 @@
+use super::held::{Held, both_locked, locked};
 use super::work::{Work, at_once, in_background};
-use crate::kernel::fault::Fault;
 use crate::kernel::gram::Precision;
 use crate::kernel::gram::accumulator::Gram;
 use crate::kernel::gram::cross::CrossGram;
 use crate::kernel::gram::patches::Patches;
-use napi::bindgen_prelude::{AsyncTask, Float32Array, Float64Array, Uint8Array};
+use napi::Env;
+use napi::bindgen_prelude::{AsyncTask, Float32Array, Float64Array, ObjectFinalize, Uint8Array};
 use napi_derive::napi;
-use std::sync::{Arc, Mutex, MutexGuard};
-
-fn locked<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>, Fault> {
-    shared.lock().map_err(|_| Fault::internal("an earlier sum failed half way; its total is lost"))
-}
 
 /// A convolution's unfolding; see `Patches`.
 #[napi(object)]
@@ -51,108 +47,138 @@ fn precision(exact: bool) -> Precision {
 }
 
 /// XᵀX of a stream of samples.
-#[napi]
+#[napi(custom_finalize)]
 pub struct GramAccumulator {
-    shared: Arc<Mutex<Gram>>,
+    held: Held<Gram>,
+}
+
+impl ObjectFinalize for GramAccumulator {
+    fn finalize(mut self, env: Env) -> napi::Result<()> {
+        self.held.release(&env)
+    }
+}
+
+impl GramAccumulator {
+    fn hold(env: &Env, gram: Gram) -> napi::Result<Self> {
+        let bytes = gram.bytes();
+        Ok(GramAccumulator { held: Held::new(env, gram, bytes)? })
+    }
 }
 
 #[napi]
 impl GramAccumulator {
     #[napi(constructor)]
-    pub fn new(n: u32) -> Self {
-        GramAccumulator { shared: Arc::new(Mutex::new(Gram::new(n as usize))) }
+    pub fn new(env: Env, n: u32) -> napi::Result<Self> {
+        GramAccumulator::hold(&env, Gram::new(n as usize))
+    }
+
+    #[napi]
+    pub fn release(&mut self, env: Env) -> napi::Result<()> {
+        self.held.release(&env)
     }
 
     #[napi]
     pub fn add(&self, x: Float32Array, rows: u32, exact: bool) -> AsyncTask<Work<()>> {
-        let shared = self.shared.clone();
-        in_background(move || locked(&shared)?.add(&x, rows as usize, precision(exact)))
+        let shared = self.held.share();
+        in_background(move || locked(&*shared?)?.add(&x, rows as usize, precision(exact)))
     }
 
     #[napi]
     pub fn add_patches(&self, x: Float32Array, layout: PatchLayout, exact: bool) -> AsyncTask<Work<()>> {
-        let shared = self.shared.clone();
-        in_background(move || locked(&shared)?.add_patches(&x, &layout.into(), precision(exact)))
+        let shared = self.held.share();
+        in_background(move || locked(&*shared?)?.add_patches(&x, &layout.into(), precision(exact)))
     }
 
     #[napi]
     pub fn merge(&self, other: &GramAccumulator) -> napi::Result<()> {
         at_once(|| {
-            if Arc::ptr_eq(&self.shared, &other.shared) {
-                return Err(Fault::internal("an accumulator cannot be merged into itself"));
-            }
-            locked(&self.shared)?.merge(&*locked(&other.shared)?)
+            let (into, from) = (self.held.share()?, other.held.share()?);
+            let (mut into, from) = both_locked(&into, &from)?;
+            into.merge(&from)
         })
     }
 
     #[napi]
     pub fn count(&self) -> napi::Result<f64> {
-        at_once(|| Ok(locked(&self.shared)?.count() as f64))
+        at_once(|| Ok(locked(&*self.held.share()?)?.count() as f64))
     }
 
     #[napi]
     pub fn sums(&self) -> napi::Result<Float64Array> {
-        at_once(|| Ok(locked(&self.shared)?.sums().to_vec())).map(Float64Array::new)
+        at_once(|| Ok(locked(&*self.held.share()?)?.sums().to_vec())).map(Float64Array::new)
     }
 
     #[napi]
     pub fn diagonal(&self) -> napi::Result<Float64Array> {
-        at_once(|| Ok(locked(&self.shared)?.diagonal())).map(Float64Array::new)
+        at_once(|| Ok(locked(&*self.held.share()?)?.diagonal())).map(Float64Array::new)
     }
 
     #[napi]
     pub fn matrix(&self) -> napi::Result<Float64Array> {
-        at_once(|| Ok(locked(&self.shared)?.matrix())).map(Float64Array::new)
+        at_once(|| Ok(locked(&*self.held.share()?)?.matrix())).map(Float64Array::new)
     }
 
     #[napi]
     pub fn to_bytes(&self) -> napi::Result<Uint8Array> {
-        at_once(|| Ok(locked(&self.shared)?.to_bytes())).map(Uint8Array::new)
+        at_once(|| Ok(locked(&*self.held.share()?)?.to_bytes())).map(Uint8Array::new)
     }
 }
 
 /// The accumulator that `to_bytes` was called on.
 #[napi]
-pub fn gram_from_bytes(bytes: &[u8]) -> napi::Result<GramAccumulator> {
-    at_once(|| Ok(GramAccumulator { shared: Arc::new(Mutex::new(Gram::from_bytes(bytes)?)) }))
+pub fn gram_from_bytes(env: Env, bytes: &[u8]) -> napi::Result<GramAccumulator> {
+    let gram = at_once(|| Gram::from_bytes(bytes))?;
+    GramAccumulator::hold(&env, gram)
 }
 
 /// FᵀX of a stream of paired samples.
-#[napi]
+#[napi(custom_finalize)]
 pub struct CrossGramAccumulator {
-    shared: Arc<Mutex<CrossGram>>,
+    held: Held<CrossGram>,
+}
+
+impl ObjectFinalize for CrossGramAccumulator {
+    fn finalize(mut self, env: Env) -> napi::Result<()> {
+        self.held.release(&env)
+    }
 }
 
 #[napi]
 impl CrossGramAccumulator {
     #[napi(constructor)]
-    pub fn new(m: u32, n: u32) -> Self {
-        CrossGramAccumulator { shared: Arc::new(Mutex::new(CrossGram::new(m as usize, n as usize))) }
+    pub fn new(env: Env, m: u32, n: u32) -> napi::Result<Self> {
+        let gram = CrossGram::new(m as usize, n as usize);
+        let bytes = std::mem::size_of_val(gram.matrix());
+        Ok(CrossGramAccumulator { held: Held::new(&env, gram, bytes)? })
+    }
+
+    #[napi]
+    pub fn release(&mut self, env: Env) -> napi::Result<()> {
+        self.held.release(&env)
     }
 
     #[napi]
     pub fn add(&self, full: Float32Array, x: Float32Array, rows: u32) -> AsyncTask<Work<()>> {
-        let shared = self.shared.clone();
-        in_background(move || locked(&shared)?.add(&full, &x, rows as usize))
+        let shared = self.held.share();
+        in_background(move || locked(&*shared?)?.add(&full, &x, rows as usize))
     }
 
     #[napi]
     pub fn merge(&self, other: &CrossGramAccumulator) -> napi::Result<()> {
         at_once(|| {
-            if Arc::ptr_eq(&self.shared, &other.shared) {
-                return Err(Fault::internal("an accumulator cannot be merged into itself"));
-            }
-            locked(&self.shared)?.merge(&*locked(&other.shared)?)
+            let (into, from) = (self.held.share()?, other.held.share()?);
+            let (mut into, from) = both_locked(&into, &from)?;
+            into.merge(&from)
         })
     }
 
     #[napi]
     pub fn count(&self) -> napi::Result<f64> {
-        at_once(|| Ok(locked(&self.shared)?.count() as f64))
+        at_once(|| Ok(locked(&*self.held.share()?)?.count() as f64))
     }
 
     #[napi]
     pub fn matrix(&self) -> napi::Result<Float64Array> {
-        at_once(|| Ok(locked(&self.shared)?.matrix().to_vec())).map(Float64Array::new)
+        at_once(|| Ok(locked(&*self.held.share()?)?.matrix().to_vec())).map(Float64Array::new)
     }
 }

@@ -6,6 +6,7 @@ mod float;
 mod gptq;
 mod gram;
 mod hash;
+mod held;
 mod linalg;
 mod pack;
 mod round;

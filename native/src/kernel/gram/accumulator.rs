@@ -36,9 +36,9 @@ impl Gram {
         Gram { n, panels, sums: vec![0.0; n], count: 0 }
     }
 
-    /// Columns of the samples.
-    pub fn width(&self) -> usize {
-        self.n
+    /// Bytes that the sums take.
+    pub fn bytes(&self) -> usize {
+        self.panels.iter().map(|panel| std::mem::size_of_val(&panel[..])).sum()
     }
 
     /// Samples seen.
