@@ -70,6 +70,8 @@ export type RunEvent =
   | {
       readonly type: 'run-finished';
       readonly outcome: 'done' | 'gate-failed' | 'interrupted' | 'failed';
+      /** Greatest memory that the process has held so far, in bytes. */
+      readonly peakMemoryBytes: number;
       readonly error?: string;
     };
 

@@ -70,13 +70,14 @@ export const recipeJsonSchema = (): JsonSchema => {
     }),
     { io: 'input', target: 'draft-2020-12' },
   ) as JsonSchema;
-  const definitions: Record<(typeof parts)[number], JsonSchema> = {
+  const definitions: Record<(typeof parts)[number] | 'bounds', JsonSchema> = {
+    bounds: asJsonSchema(boundsSchema),
     dataset: datasetSchema(),
     stage: entrySchema(stages, (stage) => stage.options),
     format: entrySchema(formats, (format) => format.options),
     metric: { enum: metrics.map((metric) => metric.name) },
     gate: {
-      anyOf: metrics.map((metric) => oneKey(metric.name, `Bounds on ${metric.summary}`, asJsonSchema(boundsSchema))),
+      anyOf: metrics.map((metric) => oneKey(metric.name, `Bounds on ${metric.summary}`, { $ref: '#/$defs/bounds' })),
     },
   };
   return {

@@ -41,6 +41,15 @@ export interface PlanReport {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
+/** Bytes that all stages together take off: where several treat a site, the one that makes it smallest counts. */
+const savedBytes = (stages: readonly PlannedStage[]): number => {
+  const saved = new Map<string, number>();
+  for (const { sites } of stages)
+    for (const { site, bytesBefore, bytesAfter } of sites)
+      saved.set(site, Math.max(saved.get(site) ?? Number.NEGATIVE_INFINITY, bytesBefore - bytesAfter));
+  return sum([...saved.values()]);
+};
+
 /**
  * Plans a recipe: sites matched with what happens to each, predicted sizes and memory.
  * @throws CompressErrors with everything that is wrong with it.
@@ -71,7 +80,7 @@ export const planRecipe = async (recipe: Recipe): Promise<PlanReport> => {
     formats: recipe.formats.map((format) => format.name),
     metrics: [...new Set(prepared.evaluation.flatMap((data) => data.metrics))],
     output: recipe.output,
-    predictedBytes: Math.max(0, before - sum(stages.map((stage) => stage.bytesBefore - stage.bytesAfter))),
+    predictedBytes: Math.max(0, before - savedBytes(stages)),
     memoryBytes: Math.max(0, ...stages.map((stage) => stage.memoryBytes)),
     warnings: prepared.warnings,
   };

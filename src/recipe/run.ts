@@ -53,13 +53,18 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
     });
     try {
       const report = await work(recipe, { cache, fresh: options.fresh ?? false, emit, signal });
-      emit({ type: 'run-finished', outcome: report.outcome });
+      emit({ type: 'run-finished', outcome: report.outcome, peakMemoryBytes: peakMemory() });
       log.close();
       writeWhole(join(recipe.output, eventsName), readFileSync(folder.eventFile));
       return report;
     } catch (error) {
       const ended = signal.aborted ? interruption(error) : error;
-      emit({ type: 'run-finished', outcome: outcomeOf(ended), error: formatError(ended) });
+      emit({
+        type: 'run-finished',
+        outcome: outcomeOf(ended),
+        peakMemoryBytes: peakMemory(),
+        error: formatError(ended),
+      });
       throw ended;
     } finally {
       log.close();
@@ -68,6 +73,9 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
     folder.release();
   }
 };
+
+/** Node counts in kibibytes. */
+const peakMemory = (): number => process.resourceUsage().maxRSS * 1024;
 
 const outcomeOf = (error: unknown): Extract<RunEvent, { type: 'run-finished' }>['outcome'] =>
   exitCodeOf(error) === exitCodes.interrupted ? 'interrupted' : 'failed';

@@ -136,7 +136,7 @@ class PlainReporter implements Reporter {
     if (complete && summary) this.#target.write(`\n${summary}\n`);
     const time = formatDuration(event.atMs);
     const words = {
-      done: style.good(`done in ${time}`),
+      done: style.good(`done in ${time}, with at most ${formatBytes(event.peakMemoryBytes)} of memory`),
       'gate-failed': style.bad(`a quality gate failed, after ${time}`),
       interrupted: style.warn(`stopped after ${time}; finished work is kept: run the same command to go on`),
       failed: style.bad(`failed after ${time}`),

@@ -57,7 +57,7 @@ const story: TimedEvent[] = [
     where: { file: 'r.yaml', line: 9, column: 5 },
     atMs: 10_001,
   },
-  { type: 'run-finished', outcome: 'gate-failed', atMs: 10_002 },
+  { type: 'run-finished', outcome: 'gate-failed', peakMemoryBytes: 200e6, atMs: 10_002 },
 ];
 
 const tell = (name: string, live: boolean, events: readonly TimedEvent[]): string => {
