@@ -91,8 +91,8 @@ const rewrite = (
   options: StaticOptions,
 ): void => {
   const names = nameSource(program.graph);
-  const store = new WeightStore(program.graph, names);
-  const constants = new GridConstants(program.graph, names);
+  const store = new WeightStore(names);
+  const constants = new GridConstants(names);
   const placement = options.symmetric ? 'symmetric' : 'asymmetric';
   const grids = new Map<Value, Grid>();
   for (const [root, range] of hulls) grids.set(root, gridOf(range, codeRanges[options.type], placement));
@@ -106,6 +106,7 @@ const rewrite = (
       granularity: options.granularity,
       dtype: options.weightType,
       arrangement: 'plain',
+      home: site.graph,
       floors: floors.get(site.weight),
     });
     insertWeight({ site, weight, inputGrid: grid, store, names });

@@ -30,6 +30,11 @@ export interface WeightRequest {
   readonly dtype: 'int8' | 'uint8';
   /** 'transposed' swaps the last two axes of the weight. */
   readonly arrangement: 'plain' | 'transposed';
+  /**
+   * Graph that keeps the constants: the site's own where DequantizeLinear reads them, since runtimes only fuse it with
+   * constants beside it; the main one where an integer operator does, so that branches share them.
+   */
+  readonly home: Graph;
   /** See WeightProblem. */
   readonly floors?: Float32Array | undefined;
   /** Where the channels lie; the site's rows by default. */
@@ -97,28 +102,32 @@ export const encodeSite = (site: Site, request: WeightRequest): WeightCodes => {
   );
 };
 
-/**
- * Rounds weights once, whatever number of products reads them, and keeps the integers among the main graph's
- * constants, where bodies of control flow see them too. Equal integers are stored once.
- */
+/** Rounds weights once, whatever number of products reads them. Equal constants of a graph are stored once. */
 export class WeightStore {
-  readonly #graph: Graph;
   readonly #names: NameSource;
-  readonly #stored = new Map<string, StoredWeight>();
+  readonly #stored = new Map<Graph, Map<string, StoredWeight>>();
   readonly #numbers = new Map<Value, number>();
-  readonly #constants: { readonly tensor: Tensor; readonly value: Value }[] = [];
+  readonly #constants = new Map<Graph, { readonly tensor: Tensor; readonly value: Value }[]>();
 
-  constructor(graph: Graph, names: NameSource) {
-    this.#graph = graph;
+  constructor(names: NameSource) {
     this.#names = names;
   }
 
   /** The integers of a site's weight; the first request of a kind for a weight decides how it is rounded. */
   store(site: Site, request: WeightRequest): StoredWeight {
-    const { granularity, limit, dtype, arrangement } = request;
+    const { granularity, limit, dtype, arrangement, home } = request;
     const key = [this.#numberOf(site.weight), rowAxis(site), granularity, limit, dtype, arrangement].join('/');
-    const found = this.#stored.get(key);
+    const stored = this.#stored.get(home) ?? new Map<string, StoredWeight>();
+    this.#stored.set(home, stored);
+    const found = stored.get(key);
     if (found) return found;
+    const made = this.#make(site, request);
+    stored.set(key, made);
+    return made;
+  }
+
+  #make(site: Site, request: WeightRequest): StoredWeight {
+    const { granularity, dtype, arrangement, home } = request;
     const { shape } = siteTensor(site);
     const { codes, scales } = encodeSite(site, request);
     const arranged = arrangement === 'transposed' ? swapLastAxes(codes, shape) : codes;
@@ -126,19 +135,14 @@ export class WeightStore {
       arrangement === 'transposed' ? [...shape.slice(0, -2), shape.at(-1) ?? 1, shape.at(-2) ?? 1] : shape;
     const typed = dtype === 'uint8' ? Uint8Array.from(arranged, (code) => code + unsignedZero) : arranged;
     const scaleShape = granularity === 'tensor' ? [] : (request.scaleShape ?? [scales.length]);
-    const stored = {
-      codes: this.addConstant(`${site.weight.name}_q`, codesTensor(typed, arrangedShape)),
-      scales: this.addConstant(`${site.weight.name}_s`, floatTensor(scaleShape, scales)),
-      zeroPoints: dtype === 'uint8' ? this.#zeroPoints(scaleShape) : undefined,
+    const zeros = new Uint8Array(elementCount(scaleShape)).fill(unsignedZero);
+    return {
+      codes: this.addConstant(home, `${site.weight.name}_q`, codesTensor(typed, arrangedShape)),
+      scales: this.addConstant(home, `${site.weight.name}_s`, floatTensor(scaleShape, scales)),
+      zeroPoints:
+        dtype === 'uint8' ? this.addConstant(home, `zero_${unsignedZero}`, codesTensor(zeros, scaleShape)) : undefined,
       scaleNumbers: scales,
     };
-    this.#stored.set(key, stored);
-    return stored;
-  }
-
-  #zeroPoints(shape: readonly number[]): Value {
-    const codes = new Uint8Array(elementCount(shape)).fill(unsignedZero);
-    return this.addConstant(`zero_${unsignedZero}`, codesTensor(codes, shape));
   }
 
   #numberOf(weight: Value): number {
@@ -147,12 +151,14 @@ export class WeightStore {
     return number;
   }
 
-  /** A constant of the main graph: one that is there already with these bytes, or a new one with a free name. */
-  addConstant(name: string, tensor: MemoryTensor): Value {
-    const same = this.#constants.find((constant) => equalTensors(constant.tensor, tensor));
+  /** A constant of a graph: one that was added before with these bytes, or a new one with a free name. */
+  addConstant(graph: Graph, name: string, tensor: MemoryTensor): Value {
+    const known = this.#constants.get(graph) ?? [];
+    this.#constants.set(graph, known);
+    const same = known.find((constant) => equalTensors(constant.tensor, tensor));
     if (same) return same.value;
-    const value = this.#graph.addInitializer(this.#names.fresh(name), tensor);
-    this.#constants.push({ tensor, value });
+    const value = graph.addInitializer(this.#names.fresh(name), tensor);
+    known.push({ tensor, value });
     return value;
   }
 }

@@ -2,6 +2,7 @@ import type { Site } from '../../../../analysis/sites.ts';
 import type { NameSource } from '../../../../ir/edit/names.ts';
 import type { Graph, Program, Value } from '../../../../ir/graph.ts';
 import { scalar } from '../../../../ir/read.ts';
+import type { MemoryTensor } from '../../../../ir/tensor.ts';
 import { GridConstants } from '../constants.ts';
 import { NodeWriter } from '../node-writer.ts';
 import type { DynamicOptions } from '../options.ts';
@@ -38,9 +39,11 @@ export const integerWeight = (
     limit: codeLimit,
     granularity: lowering.options.granularity,
     arrangement: 'plain',
+    home: lowering.program.graph,
     ...request,
   });
-  const zeroPoint = request.dtype === 'uint8' ? lowering.constants.zeroPoint('uint8', unsignedZero) : undefined;
+  const zeroPoint =
+    request.dtype === 'uint8' ? lowering.constants.zeroPoint(lowering.program.graph, 'uint8', unsignedZero) : undefined;
   return { ...stored, zeroPoint };
 };
 
@@ -81,11 +84,15 @@ export const newLowering = (program: Program, names: NameSource, options: Weight
   program,
   names,
   options,
-  store: new WeightStore(program.graph, names),
-  constants: new GridConstants(program.graph, names),
+  store: new WeightStore(names),
+  constants: new GridConstants(names),
   inputs: new DynamicInputs(names),
 });
 
+/** A constant of the main graph, shared with equal ones. */
+export const mainConstant = (lowering: Lowering, name: string, tensor: MemoryTensor): Value =>
+  lowering.store.addConstant(lowering.program.graph, name, tensor);
+
 /** A float32 constant of the main graph with one element. */
 export const scalarConstant = (lowering: Lowering, name: string, value: number): Value =>
-  lowering.store.addConstant(name, scalar(value));
+  mainConstant(lowering, name, scalar(value));

@@ -5,7 +5,7 @@ import { intAttribute, type Value } from '../../../../ir/graph.ts';
 import { floatTensor, intTensor, readFloats } from '../../../../ir/read.ts';
 import { constantOf } from '../../../../ir/walk.ts';
 import { NodeWriter } from '../node-writer.ts';
-import { type IntegerWeight, integerWeight, type Lowering, scalarConstant } from './form.ts';
+import { type IntegerWeight, integerWeight, type Lowering, mainConstant, scalarConstant } from './form.ts';
 
 /** ONNX's number of float32, for Cast. */
 const float32 = intAttribute(1);
@@ -83,7 +83,7 @@ const addGemmTerms = (site: Site, lowering: Lowering, writer: NodeWriter, produc
 
 /** Numbers per output channel as a constant of shape (channels, 1, …, 1), to meet a convolution's output. */
 const alongChannels = (lowering: Lowering, name: string, numbers: Float32Array, rank: number): Value =>
-  lowering.store.addConstant(name, floatTensor([numbers.length, ...Array<number>(rank - 2).fill(1)], numbers));
+  mainConstant(lowering, name, floatTensor([numbers.length, ...Array<number>(rank - 2).fill(1)], numbers));
 
 /** Conv: DynamicQuantizeLinear, ConvInteger with one scale per output channel, rescaling, bias. */
 export const lowerConvolution = (site: Site, lowering: Lowering): void => {
@@ -117,7 +117,8 @@ const addConvolutionBias = (
   const tensor = constantOf(bias);
   if (tensor)
     return addBias(writer, site, product, alongChannels(lowering, `${bias.name}_c`, readFloats(tensor), rank));
-  const shape = lowering.store.addConstant(
+  const shape = mainConstant(
+    lowering,
     `${bias.name}_shape`,
     intTensor([rank - 1], [-1, ...Array<number>(rank - 2).fill(1)]),
   );

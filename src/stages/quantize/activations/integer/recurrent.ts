@@ -1,7 +1,7 @@
 import { siteTensor } from '../../../../analysis/site-weights.ts';
 import type { Site } from '../../../../analysis/sites.ts';
 import { MemoryTensor } from '../../../../ir/tensor.ts';
-import { type IntegerWeight, integerWeight, type Lowering } from './form.ts';
+import { type IntegerWeight, integerWeight, type Lowering, mainConstant } from './form.ts';
 
 /** Attributes that the integer operator knows. */
 const knownAttributes = new Set([
@@ -23,7 +23,8 @@ export const hasIntegerForm = (site: Site): boolean =>
 /** Zero points of every scale: (directions, gates · hidden) or (directions). */
 const zeroPoints = (lowering: Lowering, weight: IntegerWeight, name: string, code: number, dtype: 'int8' | 'uint8') => {
   const shape = weight.scales.tensor?.shape ?? [];
-  return lowering.store.addConstant(
+  return mainConstant(
+    lowering,
     `${name}_z`,
     new MemoryTensor(dtype, shape, new Uint8Array(weight.scaleNumbers.length).fill(code)),
   );

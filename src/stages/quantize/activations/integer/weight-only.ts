@@ -13,6 +13,7 @@ export const lowerWeightOnly = (site: Site, lowering: Lowering): void => {
   const recurrent = site.op === 'LSTM' || site.op === 'GRU';
   const axis = recurrent ? 1 : rowAxis(site);
   const weight = integerWeight(site, lowering, {
+    home: site.graph,
     dtype: lowering.options.weightType,
     ...(recurrent ? { view: channelView(siteTensor(site).shape, axis) } : {}),
   });

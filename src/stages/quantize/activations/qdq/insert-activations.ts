@@ -5,8 +5,8 @@ import { type Graph, Node, type Program, type Use, Value } from '../../../../ir/
 import { readFloats } from '../../../../ir/read.ts';
 import { tensorType } from '../../../../ir/shape.ts';
 import { constantOf, graphsWithin } from '../../../../ir/walk.ts';
-import type { GridConstants } from '../constants.ts';
-import { codeOf, endsOf, type Grid, gridOf } from '../grid.ts';
+import type { GridConstants, GridParameters } from '../constants.ts';
+import { codeOf, codeRanges, endsOf, type Grid, gridOf } from '../grid.ts';
 import { extremesOf } from '../ranges/range-method.ts';
 import { codesTensor } from '../weight-store.ts';
 import { clampBounds, dataInputs, integerOperatorOf } from './operators.ts';
@@ -19,13 +19,6 @@ export interface ActivationInsertion {
   readonly grids: ReadonlyMap<Value, Grid>;
   readonly names: NameSource;
   readonly constants: GridConstants;
-}
-
-/** Scale and zero point of a group as constants. */
-interface Parameters {
-  readonly grid: Grid;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
 }
 
 /** The graph that a computed value or an input belongs to. */
@@ -57,67 +50,113 @@ const gridClamps = (grid: Grid, bounds: { readonly low: number; readonly high: n
 const typeLike = (value: Value, dtype: 'float32' | 'uint8' | 'int8') =>
   tensorType(dtype, value.type?.kind === 'tensor' ? value.type.shape : undefined);
 
+/** Parameters of grids, made once for every graph that reads them. */
+class Parameters {
+  readonly #insertion: ActivationInsertion;
+  readonly #made = new Map<Graph, Map<Value, GridParameters>>();
+
+  constructor(insertion: ActivationInsertion) {
+    this.#insertion = insertion;
+  }
+
+  of(graph: Graph, root: Value): GridParameters {
+    const known = this.#made.get(graph) ?? new Map<Value, GridParameters>();
+    this.#made.set(graph, known);
+    const found = known.get(root);
+    if (found) return found;
+    const made = this.#insertion.constants.parameters(graph, root.name, gridFor(this.#insertion, root));
+    known.set(root, made);
+    return made;
+  }
+}
+
+const gridFor = (insertion: ActivationInsertion, root: Value): Grid => {
+  const grid = insertion.grids.get(root);
+  if (grid) return grid;
+  throw internalError(`no grid for value ${root.name}`);
+};
+
 /** Puts QuantizeLinear and DequantizeLinear behind every planned value and takes away the clamps that become idle. */
 export const insertActivations = (insertion: ActivationInsertion): void => {
-  const { plan, constants } = insertion;
-  const parameters = new Map<Value, Parameters>();
-  const parametersOf = (root: Value): Parameters => {
-    const found = parameters.get(root);
-    if (found) return found;
-    const grid = insertion.grids.get(root);
-    if (!grid) throw internalError(`no grid for value ${root.name}`);
-    const made = {
-      grid,
-      scale: constants.scale(root.name, grid),
-      zeroPoint: constants.zeroPoint(grid.dtype, grid.zeroPoint),
-    };
-    parameters.set(root, made);
-    return made;
-  };
-  for (const [value, root] of plan.grids) insertPair(insertion, value, parametersOf(root));
+  const { plan } = insertion;
+  const parameters = new Parameters(insertion);
+  for (const [value, root] of plan.grids) insertPair(insertion, value, root, parameters);
   const type = [...insertion.grids.values()][0]?.dtype ?? 'uint8';
   for (const value of plan.constants) quantizeConstant(insertion, value, type);
 };
 
-const insertPair = (insertion: ActivationInsertion, value: Value, parameters: Parameters): void => {
+const insertPair = (insertion: ActivationInsertion, value: Value, root: Value, parameters: Parameters): void => {
   const { program, plan, names } = insertion;
-  const { grid, scale, zeroPoint } = parameters;
   const graph = homeOf(program, value);
-  const readers = plan.integerMade.has(value) ? value.uses : integerReaders(plan, value);
+  const grid = gridFor(insertion, root);
+  const { scale, zeroPoint } = parameters.of(graph, root);
   const clamp = plan.clamps.get(value);
   const bounds = clampBounds(clamp);
   const idle = clamp && bounds && gridClamps(grid, bounds) ? clamp : undefined;
-  const source = idle?.inputs[0] ?? value;
   const codes = new Value(names.fresh(`${value.name}_q`), typeLike(value, grid.dtype));
-  const numbers = new Value(names.fresh(`${value.name}_d`), typeLike(value, 'float32'));
+  const source = idle?.inputs[0] ?? value;
   const quantize = new Node({ op: 'QuantizeLinear', inputs: [source, scale, zeroPoint], outputs: [codes] });
-  const dequantize = new Node({ op: 'DequantizeLinear', inputs: [codes, scale, zeroPoint], outputs: [numbers] });
+  const { numbers, node: dequantize } = dequantization(insertion, value, codes, { scale, zeroPoint });
+  const readers = plan.integerMade.has(value) ? value.uses : integerReaders(plan, value);
   if (value.producer) graph.insertAfter(quantize, value.producer);
   else graph.insert(quantize, graph.nodes[0]);
   graph.insertAfter(dequantize, quantize);
+  const elsewhere = readers.filter(({ node }) => node.graph !== graph);
+  readInside(insertion, value, codes, elsewhere, (inner) => parameters.of(inner, root));
   if (plan.integerMade.has(value)) replaceAllUses(value, numbers, { graph, except: [quantize] });
-  else for (const { node, index } of readers) node.setInput(index, numbers);
+  else for (const { node, index } of readers) if (node.graph === graph) node.setInput(index, numbers);
   if (idle) graph.remove(idle);
+};
+
+const dequantization = (
+  insertion: ActivationInsertion,
+  value: Value,
+  codes: Value,
+  { scale, zeroPoint }: GridParameters,
+): { readonly numbers: Value; readonly node: Node } => {
+  const numbers = new Value(insertion.names.fresh(`${value.name}_d`), typeLike(value, 'float32'));
+  return { numbers, node: new Node({ op: 'DequantizeLinear', inputs: [codes, scale, zeroPoint], outputs: [numbers] }) };
+};
+
+/** Readers inside bodies get a DequantizeLinear of their body: runtimes do not fuse across graphs. */
+const readInside = (
+  insertion: ActivationInsertion,
+  value: Value,
+  codes: Value,
+  readers: readonly Use[],
+  parametersIn: (graph: Graph) => GridParameters,
+): void => {
+  const inside = new Map<Graph, Value>();
+  for (const { node, index } of readers) {
+    const { graph } = node;
+    if (!graph) continue;
+    let numbers = inside.get(graph);
+    if (!numbers) {
+      const made = dequantization(insertion, value, codes, parametersIn(graph));
+      numbers = made.numbers;
+      graph.insert(made.node, node);
+      inside.set(graph, numbers);
+    }
+    node.setInput(index, numbers);
+  }
 };
 
 /** A constant operand of integer arithmetic: its own grid over its own extremes. */
 const quantizeConstant = (insertion: ActivationInsertion, value: Value, type: Grid['dtype']): void => {
-  const { program, plan, names, constants } = insertion;
+  const { plan, names, constants } = insertion;
   const tensor = constantOf(value);
   if (!tensor) throw internalError(`value ${value.name} is no constant`);
   const numbers = readFloats(tensor);
-  const codes =
-    type === 'uint8' ? { dtype: type, lowest: 0, highest: 255 } : { dtype: type, lowest: -128, highest: 127 };
-  const grid = gridOf(extremesOf(numbers), codes, 'asymmetric');
+  const grid = gridOf(extremesOf(numbers), codeRanges[type], 'asymmetric');
   const encode = (number: number): number => codeOf(number, grid);
-  const array = type === 'uint8' ? Uint8Array.from(numbers, encode) : Int8Array.from(numbers, encode);
-  const stored = program.graph.addInitializer(names.fresh(`${value.name}_q`), codesTensor(array, tensor.shape));
-  const scale = constants.scale(value.name, grid);
-  const zeroPoint = constants.zeroPoint(grid.dtype, grid.zeroPoint);
+  const codes = type === 'uint8' ? Uint8Array.from(numbers, encode) : Int8Array.from(numbers, encode);
   for (const { node, index } of integerReaders(plan, value)) {
+    const { graph } = node;
+    if (!graph) continue;
+    const stored = graph.addInitializer(names.fresh(`${value.name}_q`), codesTensor(codes, tensor.shape));
+    const { scale, zeroPoint } = constants.parameters(graph, value.name, grid);
     const read = new Value(names.fresh(`${value.name}_d`), tensorType('float32', tensor.shape));
-    const dequantize = new Node({ op: 'DequantizeLinear', inputs: [stored, scale, zeroPoint], outputs: [read] });
-    node.graph?.insert(dequantize, node);
+    graph.insert(new Node({ op: 'DequantizeLinear', inputs: [stored, scale, zeroPoint], outputs: [read] }), node);
     node.setInput(index, read);
   }
 };

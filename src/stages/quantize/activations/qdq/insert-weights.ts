@@ -69,8 +69,8 @@ const insertBias = (insertion: WeightInsertion): void => {
     throw internalError('a bias does not fit 32 bits', { site: site.name });
   const perChannel = scales.length > 1;
   const fields = {
-    codes: store.addConstant(`${bias.name}_q`, intTensor([codes.length], codes, 'int32')),
-    scales: store.addConstant(`${bias.name}_s`, floatTensor(perChannel ? [scales.length] : [], scales)),
+    codes: store.addConstant(site.graph, `${bias.name}_q`, intTensor([codes.length], codes, 'int32')),
+    scales: store.addConstant(site.graph, `${bias.name}_s`, floatTensor(perChannel ? [scales.length] : [], scales)),
     axis: 0,
     shape: tensor.shape,
     name: `${bias.name}_d`,
