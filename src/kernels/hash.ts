@@ -28,7 +28,7 @@ export class Hasher {
 }
 
 /** One tensor of a safetensors file; `begin` and `end` count bytes from `dataOffset`. */
-export interface SafetensorsEntry {
+interface SafetensorsEntry {
   readonly name: string;
   /** The format's own name: 'F32', 'BF16', 'I64', … */
   readonly dtype: string;

@@ -21,7 +21,7 @@ const nativeCodes: readonly string[] = [
 ] satisfies ErrorCode[];
 
 /** The error of a kernel as one of ours: its message begins with the code in brackets. */
-export const fromNative = (error: unknown): unknown => {
+const fromNative = (error: unknown): unknown => {
   if (!(error instanceof Error) || error instanceof CompressError) return error;
   const [, code, message] = /^\[([a-z-]+)\] (.*)$/s.exec(error.message) ?? [];
   if (code === undefined || !nativeCodes.includes(code)) return error;

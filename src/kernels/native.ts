@@ -117,7 +117,7 @@ export interface NativeAddon {
   }>;
 }
 
-export interface NativeRange {
+interface NativeRange {
   minimum: number;
   maximum: number;
   nonFinite: number;
@@ -131,7 +131,7 @@ export interface NativeHistogram {
   extremes(): NativeRange;
 }
 
-export interface NativeProduct {
+interface NativeProduct {
   rows: number;
   inner: number;
   columns: number;
@@ -182,13 +182,13 @@ export interface NativeHasher {
   hex(): string;
 }
 
-export interface NativeHeader {
+interface NativeHeader {
   metadata: [string, string][];
   tensors: { name: string; dtype: string; shape: number[]; begin: number; end: number }[];
   dataOffset: number;
 }
 
-export interface NativeBlockLayout {
+interface NativeBlockLayout {
   rows: number;
   columns: number;
   blockSize: number;
@@ -209,11 +209,11 @@ export interface NativeGrid {
   clip?: { grid: number; maxShrink: number; norm: number; weights?: Float64Array };
 }
 
-export interface NativeGrids {
+interface NativeGrids {
   scales: Float32Array<ArrayBuffer>;
   zeroPoints?: Uint8Array<ArrayBuffer>;
 }
 
-export interface NativeRounded extends NativeGrids {
+interface NativeRounded extends NativeGrids {
   codes: Uint8Array<ArrayBuffer>;
 }

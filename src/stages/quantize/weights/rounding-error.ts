@@ -8,7 +8,7 @@ export interface ErrorShare {
 }
 
 /** Rows that the error is estimated on. */
-const sampledRows = 256;
+const sampledRows = 128;
 
 /** At most `sampledRows` row numbers, evenly spread. */
 const spread = (rows: number): number[] => {
@@ -21,13 +21,17 @@ const pickRows = <T extends Float32Array | Uint8Array>(x: T, width: number, rows
   return made;
 };
 
-/** tr(X H Xᵀ) of X (rows, columns); |X|² without H. */
-const energy = async (x: Float64Array, columns: number, gram: Float64Array | undefined): Promise<number> => {
-  const rows = x.length / columns;
-  const product = gram ? await matmul({ a: x, b: gram, rows, inner: columns, columns }) : x;
+const dot = (x: ArrayLike<number>, y: ArrayLike<number>): number => {
   let sum = 0;
-  for (let index = 0; index < x.length; index++) sum += x[index]! * product[index]!;
+  for (let index = 0; index < x.length; index++) sum += x[index]! * y[index]!;
   return sum;
+};
+
+/** tr(X H Xᵀ) of X (rows, columns); |X|² without H. */
+const energy = async (x: Float32Array, columns: number, gram: Float64Array | undefined): Promise<number> => {
+  if (!gram) return dot(x, x);
+  const product = await matmul({ a: Float64Array.from(x), b: gram, rows: x.length / columns, inner: columns, columns });
+  return dot(x, product);
 };
 
 /**
@@ -48,9 +52,7 @@ export const measureError = async (problem: RoundingProblem, rounded: Rounded): 
     groupSize,
     bits: scheme.bits,
   });
-  const difference = Float64Array.from(weight, (value, index) => value - stored[index]!);
-  return {
-    error: await energy(difference, columns, gram),
-    signal: await energy(Float64Array.from(weight), columns, gram),
-  };
+  const signal = await energy(weight, columns, gram);
+  for (let index = 0; index < weight.length; index++) weight[index]! -= stored[index]!;
+  return { error: await energy(weight, columns, gram), signal };
 };

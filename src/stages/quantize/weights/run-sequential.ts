@@ -9,9 +9,11 @@ import type { Program } from '../../../ir/graph.ts';
 import type { StageContext } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { groupPieces, streamedPieces } from './pieces.ts';
 import { needsGram, type WeightUnit } from './plan.ts';
-import { type RoundedUnit, readUnit, roundUnit } from './round-unit.ts';
+import { type RoundedUnit, UnitRounder } from './round-unit.ts';
 import type { UnitDone } from './run-direct.ts';
+import { groupSizeFor } from './scheme.ts';
 
 /** Units that are rounded from one look at the data. */
 type Step = readonly WeightUnit[];
@@ -97,7 +99,7 @@ export interface SequentialRun {
 /**
  * Rounds weights block by block on what calibration data make of the blocks before, which are rounded by then. A block
  * that a checkpoint holds is only run through, so that an interrupted run goes on where it stopped with the same bytes.
- * The constants of `program` are replaced. @throws as `roundUnit`; 'data' when samples do not fit the model.
+ * The constants of `program` are replaced. @throws as `UnitRounder.round`; 'data' when samples do not fit the model.
  */
 export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   const { program, units, dataset, options, context, done } = run;
@@ -117,10 +119,16 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
     const sums = siteGrams(observed);
     await visit.observe(sums.observations);
     for (const unit of step) {
-      const { grams, count } = needsGram(unit) ? meanGrams(unit, inBlock, sums) : { grams: [], count: 0 };
-      const found = await roundUnit(unit, readUnit(unit), { grams, settings, signal });
-      const short = needsGram(unit) ? shortage(unit, count) : undefined;
-      const result = short ? { ...found, fallbacks: [...found.fallbacks, short] } : found;
+      const rounder = new UnitRounder(unit, settings, signal);
+      const [site] = unit.sites;
+      const found = needsGram(unit) ? meanGrams(unit, inBlock, sums) : undefined;
+      const pieces = found
+        ? groupPieces(site, found.grams)
+        : streamedPieces(site, groupSizeFor(unit.scheme, site.columns));
+      for (const piece of pieces) await rounder.round(piece, piece.read());
+      const made = rounder.finish();
+      const short = found && shortage(unit, found.count);
+      const result = short === undefined ? made : { ...made, fallbacks: [...made.fallbacks, short] };
       rounded.set(unit.name, result);
       packSite(unit.sites[0], result.packing);
       done(unit, result);

@@ -35,7 +35,7 @@ export const quantizeWeights = async (
   if (calibration && plan.units.some(needsGram))
     await roundSequentially({ program, units: plan.units, dataset: calibration, options, context, done });
   else
-    await roundDirectly(plan.units, options, context, (unit, rounded) => {
+    await roundDirectly(plan.units, options.settings, context, (unit, rounded) => {
       packSite(unit.sites[0], rounded.packing);
       done(unit, rounded);
     });

@@ -1,0 +1,89 @@
+import { readSiteMatrix, siteTensor } from '../../../analysis/site-weights.ts';
+import type { Site } from '../../../analysis/sites.ts';
+import { byteLengthOf } from '../../../ir/data-type.ts';
+import { FileTensor } from '../../../ir/tensor.ts';
+import { bytesToFloat, isDecodableFloat, transposeF32 } from '../../../kernels/index.ts';
+
+/** A part of a site's matrix that can be rounded by itself. */
+export interface Piece {
+  readonly rowBegin: number;
+  readonly rowCount: number;
+  readonly columnBegin: number;
+  readonly columnCount: number;
+  /** H of these columns, where it is known. */
+  readonly gram: Float64Array | undefined;
+  /** The part (rowCount, columnCount). Not to be changed. */
+  read(): Float32Array;
+}
+
+/** Weights that a piece holds, about: enough for all threads, little beside a large matrix. */
+const usualSize = 1 << 21;
+
+/** Elements `begin` to `begin + count` of a floating-point tensor in a file. */
+const readRange = (tensor: FileTensor, begin: number, count: number): Float32Array => {
+  const { dtype } = tensor;
+  const bytes = new Uint8Array(byteLengthOf(dtype, count));
+  tensor.readInto(bytes, byteLengthOf(dtype, begin));
+  if (dtype === 'float32') return new Float32Array(bytes.buffer);
+  return bytesToFloat(bytes, dtype as 'float16');
+};
+
+const wholeMatrix = (site: Site): Piece => ({
+  rowBegin: 0,
+  rowCount: site.rows,
+  columnBegin: 0,
+  columnCount: site.columns,
+  gram: undefined,
+  read: () => readSiteMatrix(site),
+});
+
+/** Whole rows of a tensor in which rows follow each other. */
+const rowPieces = (site: Site, tensor: FileTensor): Piece[] => {
+  const { rows, columns } = site;
+  const step = Math.max(1, Math.floor(usualSize / columns));
+  return Array.from({ length: Math.ceil(rows / step) }, (_, index) => {
+    const rowBegin = index * step;
+    const rowCount = Math.min(step, rows - rowBegin);
+    const read = (): Float32Array => readRange(tensor, rowBegin * columns, rowCount * columns);
+    return { rowBegin, rowCount, columnBegin: 0, columnCount: columns, gram: undefined, read };
+  });
+};
+
+/** Whole groups of columns, over all rows, of a tensor in which columns follow each other. */
+const columnPieces = (site: Site, tensor: FileTensor, groupSize: number): Piece[] => {
+  const { rows, columns } = site;
+  const step = groupSize * Math.max(1, Math.floor(usualSize / (rows * groupSize)));
+  return Array.from({ length: Math.ceil(columns / step) }, (_, index) => {
+    const columnBegin = index * step;
+    const columnCount = Math.min(step, columns - columnBegin);
+    const read = (): Float32Array =>
+      transposeF32(readRange(tensor, columnBegin * rows, columnCount * rows), columnCount, rows);
+    return { rowBegin: 0, rowCount: rows, columnBegin, columnCount, gram: undefined, read };
+  });
+};
+
+/**
+ * A matrix in pieces of whole groups, each read from its file by itself, so that matrices of any size take little
+ * memory. Tensors that are not plain ranges of a file are one piece.
+ */
+export const streamedPieces = (site: Site, groupSize: number): Piece[] => {
+  const tensor = siteTensor(site);
+  if (!(tensor instanceof FileTensor) || !isDecodableFloat(tensor.dtype)) return [wholeMatrix(site)];
+  if (site.layout === 'rows-first') return rowPieces(site, tensor);
+  return site.layout === 'rows-last' ? columnPieces(site, tensor, groupSize) : [wholeMatrix(site)];
+};
+
+/** The rows of each convolution group (all rows of anything else) with the H of that group's inputs. */
+export const groupPieces = (site: Site, grams: readonly Float64Array[]): Piece[] => {
+  const { rows, columns } = site;
+  const rowCount = rows / grams.length;
+  const matrix = readSiteMatrix(site);
+  return grams.map((gram, group) => ({
+    rowBegin: group * rowCount,
+    rowCount,
+    columnBegin: 0,
+    columnCount: columns,
+    gram,
+    read: () => matrix.subarray(group * rowCount * columns, (group + 1) * rowCount * columns),
+  }));
+};
