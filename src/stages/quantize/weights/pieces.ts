@@ -17,14 +17,14 @@ export interface Piece {
 }
 
 /** Weights that a piece holds, about: enough for all threads, little beside a large matrix. */
-const usualSize = 1 << 21;
+const usualSize = 1 << 20;
 
-/** Elements `begin` to `begin + count` of a floating-point tensor in a file. */
-const readRange = (tensor: FileTensor, begin: number, count: number): Float32Array => {
+/** Elements `begin` to `begin + count` of a floating-point tensor in a file, read into `buffer`. */
+const readRange = (tensor: FileTensor, begin: number, count: number, buffer: Uint8Array<ArrayBuffer>): Float32Array => {
   const { dtype } = tensor;
-  const bytes = new Uint8Array(byteLengthOf(dtype, count));
+  const bytes = buffer.subarray(0, byteLengthOf(dtype, count));
   tensor.readInto(bytes, byteLengthOf(dtype, begin));
-  if (dtype === 'float32') return new Float32Array(bytes.buffer);
+  if (dtype === 'float32') return new Float32Array(bytes.buffer, bytes.byteOffset, count);
   return bytesToFloat(bytes, dtype as 'float16');
 };
 
@@ -44,7 +44,10 @@ const rowPieces = (site: Site, tensor: FileTensor): Piece[] => {
   return Array.from({ length: Math.ceil(rows / step) }, (_, index) => {
     const rowBegin = index * step;
     const rowCount = Math.min(step, rows - rowBegin);
-    const read = (): Float32Array => readRange(tensor, rowBegin * columns, rowCount * columns);
+    const read = (): Float32Array => {
+      const count = rowCount * columns;
+      return readRange(tensor, rowBegin * columns, count, new Uint8Array(byteLengthOf(tensor.dtype, count)));
+    };
     return { rowBegin, rowCount, columnBegin: 0, columnCount: columns, gram: undefined, read };
   });
 };
@@ -52,12 +55,16 @@ const rowPieces = (site: Site, tensor: FileTensor): Piece[] => {
 /** Whole groups of columns, over all rows, of a tensor in which columns follow each other. */
 const columnPieces = (site: Site, tensor: FileTensor, groupSize: number): Piece[] => {
   const { rows, columns } = site;
-  const step = groupSize * Math.max(1, Math.floor(usualSize / (rows * groupSize)));
+  const step = Math.min(columns, groupSize * Math.max(1, Math.floor(usualSize / (rows * groupSize))));
+  // One buffer for all pieces: what is read into it is transposed at once.
+  let buffer: Uint8Array<ArrayBuffer> | undefined;
   return Array.from({ length: Math.ceil(columns / step) }, (_, index) => {
     const columnBegin = index * step;
     const columnCount = Math.min(step, columns - columnBegin);
-    const read = (): Float32Array =>
-      transposeF32(readRange(tensor, columnBegin * rows, columnCount * rows), columnCount, rows);
+    const read = (): Float32Array => {
+      buffer ??= new Uint8Array(byteLengthOf(tensor.dtype, step * rows));
+      return transposeF32(readRange(tensor, columnBegin * rows, columnCount * rows, buffer), columnCount, rows);
+    };
     return { rowBegin: 0, rowCount: rows, columnBegin, columnCount, gram: undefined, read };
   });
 };

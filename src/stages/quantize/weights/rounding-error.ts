@@ -7,12 +7,12 @@ export interface ErrorShare {
   readonly signal: number;
 }
 
-/** Rows that the error is estimated on. */
-const sampledRows = 128;
+/** Rows that the error is estimated on: more where rows differ in what their inputs do to them. */
+const sampledRows = { weights: 32, outputs: 128 } as const;
 
-/** At most `sampledRows` row numbers, evenly spread. */
-const spread = (rows: number): number[] => {
-  const count = Math.min(rows, sampledRows);
+/** At most `most` row numbers, evenly spread. */
+const spread = (rows: number, most: number): number[] => {
+  const count = Math.min(rows, most);
   return Array.from({ length: count }, (_, index) => Math.floor((index * rows) / count));
 };
 
@@ -40,7 +40,7 @@ const energy = async (x: Float32Array, columns: number, gram: Float64Array | und
  */
 export const measureError = async (problem: RoundingProblem, rounded: Rounded): Promise<ErrorShare> => {
   const { columns, groupSize, scheme, gram } = problem;
-  const rows = spread(problem.rows);
+  const rows = spread(problem.rows, gram ? sampledRows.outputs : sampledRows.weights);
   const groups = Math.ceil(columns / groupSize);
   const weight = pickRows(problem.weight, columns, rows, new Float32Array(rows.length * columns));
   const stored = dequantize({
