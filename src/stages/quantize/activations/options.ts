@@ -19,7 +19,7 @@ export interface StaticActivations {
   readonly granularity: 'channel' | 'tensor';
   /** How integer weights are stored: 'uint8' with the zero point 128. int8 activations go with int8 weights only. */
   readonly weightType: 'uint8' | 'int8';
-  /** Codes of weights: ±127, or ±63 for processors whose 8-bit products saturate. */
+  /** Codes of weights: ±127, or ±63, with which signed products saturate on no processor. */
   readonly weightBits: 7 | 8;
   /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
   readonly head: 'float' | 'quantized';
@@ -31,6 +31,7 @@ export interface DynamicActivations {
   /** How integer weights are stored. */
   readonly weightType: 'uint8' | 'int8';
   readonly granularity: 'channel' | 'tensor';
+  readonly weightBits: 7 | 8;
   /** A product whose output would have a lower signal-to-noise ratio (decibels, on the calibration data) is kept. */
   readonly leastSnrDb: number;
 }
@@ -65,6 +66,11 @@ const weightType = z
     'How integer weights are stored. uint8 (default, zero point 128) is exact on every processor; int8 is faster with VNNI or on ARM, but x86 processors without VNNI saturate its products.',
   );
 
+const reduceRange = z
+  .boolean()
+  .default(false)
+  .describe('Weights in ±63: signed products then never saturate, on processors without VNNI either.');
+
 const staticInput = z
   .strictObject({
     mode: z.literal('static').default('static'),
@@ -80,10 +86,7 @@ const staticInput = z
       .describe('How calibration data become ranges: minmax, percentile, { percentile: 99.99 }, or mse.'),
     per_channel: perChannel,
     weight_type: weightType.optional(),
-    reduce_range: z
-      .boolean()
-      .default(false)
-      .describe('Weights in ±63: for processors without VNNI, whose 8-bit products saturate.'),
+    reduce_range: reduceRange,
     head: z
       .enum(['float', 'quantized'])
       .default('float')
@@ -104,6 +107,7 @@ const dynamicInput = z
     mode: z.literal('dynamic'),
     weight_type: weightType.default('uint8'),
     per_channel: perChannel,
+    reduce_range: reduceRange,
     least_snr: z
       .number()
       .min(0)
@@ -130,8 +134,9 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
   if (input === 'dynamic') return normaliseActivations(dynamicInput.parse({ mode: 'dynamic' }));
   if (input === 'static') return normaliseActivations(staticInput.parse({}));
   const granularity = input.per_channel ? 'channel' : 'tensor';
+  const weightBits = input.reduce_range ? 7 : 8;
   if (input.mode === 'dynamic')
-    return { mode: 'dynamic', weightType: input.weight_type, granularity, leastSnrDb: input.least_snr };
+    return { mode: 'dynamic', weightType: input.weight_type, granularity, weightBits, leastSnrDb: input.least_snr };
   return {
     mode: 'static',
     type: input.type,
@@ -139,7 +144,7 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
     ranges: rangeChoice(input.ranges),
     granularity,
     weightType: input.weight_type ?? input.type,
-    weightBits: input.reduce_range ? 7 : 8,
+    weightBits,
     head: input.head,
   };
 };

@@ -115,8 +115,10 @@ export class WeightStore {
 
   /** The integers of a site's weight; the first request of a kind for a weight decides how it is rounded. */
   store(site: Site, request: WeightRequest): StoredWeight {
-    const { granularity, limit, dtype, arrangement, home } = request;
-    const key = [this.#numberOf(site.weight), rowAxis(site), granularity, limit, dtype, arrangement].join('/');
+    const { granularity, limit, dtype, arrangement, home, scaleShape = [] } = request;
+    const key = [this.#numberOf(site.weight), rowAxis(site), granularity, limit, dtype, arrangement, scaleShape].join(
+      '/',
+    );
     const stored = this.#stored.get(home) ?? new Map<string, StoredWeight>();
     this.#stored.set(home, stored);
     const found = stored.get(key);

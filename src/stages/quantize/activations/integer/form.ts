@@ -9,7 +9,7 @@ import type { DynamicOptions } from '../options.ts';
 import { type StoredWeight, unsignedZero, type WeightRequest, WeightStore } from '../weight-store.ts';
 
 /** How the integers of weights are stored. */
-export type WeightForm = Pick<DynamicOptions, 'granularity' | 'weightType'>;
+export type WeightForm = Pick<DynamicOptions, 'granularity' | 'weightType' | 'weightBits'>;
 
 /** What the integer forms of all operators share while one program is rewritten. */
 export interface Lowering {
@@ -20,9 +20,6 @@ export interface Lowering {
   readonly inputs: DynamicInputs;
   readonly options: WeightForm;
 }
-
-/** Largest magnitude of an 8-bit code. */
-export const codeLimit = 127;
 
 /** Codes, scales and, for unsigned codes, the zero point of a site's weight. */
 export interface IntegerWeight extends StoredWeight {
@@ -36,7 +33,7 @@ export const integerWeight = (
   request: Pick<WeightRequest, 'dtype'> & Partial<WeightRequest>,
 ): IntegerWeight => {
   const stored = lowering.store.store(site, {
-    limit: codeLimit,
+    limit: 2 ** (lowering.options.weightBits - 1) - 1,
     granularity: lowering.options.granularity,
     arrangement: 'plain',
     home: lowering.program.graph,
@@ -54,6 +51,9 @@ export interface DynamicInput {
   readonly zeroPoint: Value;
 }
 
+/** What a site reads now: rewriting the node before it may have put another value there. */
+export const activationOf = (site: Site): Value => site.node.inputs[site.op === 'Gather' ? 1 : 0] ?? site.input;
+
 /** One DynamicQuantizeLinear for each value and graph, in front of its first reader. */
 export class DynamicInputs {
   readonly #names: NameSource;
@@ -64,7 +64,8 @@ export class DynamicInputs {
   }
 
   of(site: Site): DynamicInput {
-    const { graph, input } = site;
+    const { graph } = site;
+    const input = activationOf(site);
     const known = this.#made.get(graph) ?? new Map<Value, DynamicInput>();
     this.#made.set(graph, known);
     const found = known.get(input);

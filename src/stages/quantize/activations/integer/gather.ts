@@ -3,7 +3,7 @@ import { replaceAllUses } from '../../../../ir/edit/replace.ts';
 import { intAttribute } from '../../../../ir/graph.ts';
 import { NodeWriter } from '../node-writer.ts';
 import { unsignedZero } from '../weight-store.ts';
-import { integerWeight, type Lowering, scalarConstant } from './form.ts';
+import { activationOf, integerWeight, type Lowering, scalarConstant } from './form.ts';
 
 /**
  * An embedding: rows of integers are looked up first and only those dequantized, each by the scale of its row.
@@ -19,7 +19,7 @@ export const lowerGather = (site: Site, lowering: Lowering): void => {
   const gather = (table: typeof weight.codes, suffix: string) =>
     writer.add({
       op: 'Gather',
-      inputs: [table, site.input],
+      inputs: [table, activationOf(site)],
       attributes: { axis: intAttribute(0) },
       name: `${name}${suffix}`,
     });
