@@ -1,0 +1,162 @@
+import type { Block } from '../analysis/blocks.ts';
+import { extractSegment } from '../analysis/segment.ts';
+import type { Dataset, NumericArray } from '../calibration/dataset.ts';
+import { internalError } from '../errors.ts';
+import type { DataType } from '../ir/data-type.ts';
+import type { Program, Value } from '../ir/graph.ts';
+import type { Emit } from '../recipe/events.ts';
+import { ActivationStore } from './activation-store.ts';
+import { bindingOf, bindSample, runSample } from './feeds.ts';
+import { checkSignal } from './interrupt.ts';
+import { type Engine, type Feeds, type Session, withSession } from './session.ts';
+
+export interface BlockWalkOptions {
+  readonly program: Program;
+  readonly blocks: readonly Block[];
+  readonly dataset: Dataset;
+  readonly engine: Engine;
+  readonly maxMemoryBytes: number;
+  readonly scratch: { readonly directory: string };
+  readonly task: string;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+}
+
+/** The last block that reads each value. */
+const lastReaders = (blocks: readonly Block[]): Map<Value, number> => {
+  const last = new Map<Value, number>();
+  for (const block of blocks) for (const value of block.inputs) last.set(value, block.index);
+  return last;
+};
+
+/** Feeds of every run into the store; gives their number. Sequences are run as a whole for the state they carry. */
+const storeInputs = async (
+  options: BlockWalkOptions,
+  blocks: readonly Block[],
+  store: ActivationStore,
+): Promise<number> => {
+  const { program, dataset, engine, signal } = options;
+  const binding = bindingOf(program);
+  const inputs = new Set(program.graph.inputs);
+  const needed = new Set(
+    blocks.flatMap((block) => block.inputs.filter((value) => inputs.has(value)).map(({ name }) => name)),
+  );
+  let session: Session | undefined;
+  let runs = 0;
+  const keep = (feeds: Feeds): void => {
+    for (const [name, array] of feeds) if (needed.has(name)) store.put(name, runs, array);
+    runs++;
+  };
+  try {
+    for (let index = 0; index < dataset.length; index++) {
+      checkSignal(signal);
+      const sample = await dataset.sample(index);
+      const item = `sample ${index} of ${dataset.description}`;
+      if (sample.kind === 'sequence') {
+        session ??= await engine.open(program, { signal, scratchDirectory: options.scratch.directory });
+        for await (const { feeds } of runSample(session, sample, binding, item)) keep(feeds);
+      } else keep(bindSample(sample, binding, item));
+    }
+  } finally {
+    await session?.close();
+  }
+  return runs;
+};
+
+/** Runs one block over one set of feeds at a time. */
+export type BlockRun = (run: number) => Promise<ReadonlyMap<string, NumericArray>>;
+
+/**
+ * The activations of all samples at one place of a program, moved forward block by block. Activations are kept only as
+ * long as a later block reads them. Close it: it may hold files.
+ */
+export class BlockWalk {
+  readonly #options: BlockWalkOptions;
+  readonly #last: ReadonlyMap<Value, number>;
+  readonly #store: ActivationStore;
+  readonly #types = new Map<string, DataType>();
+  #runCount = 0;
+
+  constructor(options: BlockWalkOptions) {
+    this.#options = options;
+    this.#last = lastReaders(options.blocks);
+    this.#store = new ActivationStore(options.scratch.directory, options.maxMemoryBytes);
+  }
+
+  /** Runs of the model per pass; known after `start`. */
+  get runCount(): number {
+    return this.#runCount;
+  }
+
+  /** Takes in the feeds of every run. */
+  async start(): Promise<void> {
+    this.#runCount = await storeInputs(this.#options, this.#options.blocks, this.#store);
+  }
+
+  /** Opens a block as the program now stands and lends a function that computes the wanted values of any run. */
+  async lend<Result>(block: Block, wanted: readonly Value[], use: (run: BlockRun) => Promise<Result>): Promise<Result> {
+    const { program, engine, scratch, signal } = this.#options;
+    const segment = extractSegment(program, block, (value) => this.#types.get(value.name));
+    const fetch = wanted.map((value) => {
+      const found = segment.valueOf(value);
+      if (found) return found;
+      throw internalError(`the value ${value.name} is not part of ${block.name}`);
+    });
+    const names = fetch.map((value) => value.name);
+    const options = { fetch, signal, scratchDirectory: scratch.directory };
+    return withSession(engine, segment.program, options, (session) =>
+      use((run) => {
+        checkSignal(signal);
+        return session.run(new Map(block.inputs.map(({ name }) => [name, this.#store.get(name, run)])), names);
+      }),
+    );
+  }
+
+  /** One pass over all runs. */
+  async pass(
+    block: Block,
+    wanted: readonly Value[],
+    seen: (run: number, arrays: ReadonlyMap<string, NumericArray>) => void | Promise<void>,
+    stage: string,
+  ): Promise<void> {
+    await this.lend(block, wanted, async (compute) => {
+      for (let run = 0; run < this.#runCount; run++) {
+        await seen(run, await compute(run));
+        this.report(block, stage, run);
+      }
+    });
+  }
+
+  report(block: Block, stage: string, run: number): void {
+    const task = `${this.#options.task}: ${block.name}, ${stage}`;
+    this.#options.emit({
+      type: 'progress',
+      task,
+      done: run + 1,
+      total: this.#runCount,
+      unit: 'runs',
+      item: block.name,
+    });
+  }
+
+  /** Computes what later blocks read of this one, and lets go what only it has read. */
+  async advance(block: Block): Promise<void> {
+    const outputs = block.outputs.filter((value) => (this.#last.get(value) ?? -1) > block.index);
+    const finished = block.inputs.filter((value) => this.#last.get(value) === block.index);
+    const keep = (run: number, arrays: ReadonlyMap<string, NumericArray>): void => {
+      for (const { name } of finished) this.#store.free(name, run);
+      for (const { name } of outputs) {
+        const array = arrays.get(name);
+        if (!array) throw internalError(`${block.name} did not compute ${name}`);
+        this.#types.set(name, array.dtype);
+        this.#store.put(name, run, array);
+      }
+    };
+    if (outputs.length > 0) await this.pass(block, outputs, keep, 'computing');
+    else for (let run = 0; run < this.#runCount; run++) keep(run, new Map());
+  }
+
+  close(): void {
+    this.#store.close();
+  }
+}
