@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gptq, quantizeRtn } from '../../src/kernels/index.ts';
+import { gptq, hashBytes, quantizeRtn } from '../../src/kernels/index.ts';
 import { Random } from '../../src/random.ts';
 
 const weightOf = (rows: number, columns: number) => ({
@@ -32,6 +32,18 @@ describe('long work', () => {
     setTimeout(() => controller.abort('enough'), 20);
     await expect(work).rejects.toMatchObject({ code: 'interrupted', cause: 'enough' });
     expect(performance.now() - begin).toBeLessThan(20_000);
+  });
+
+  it('does not keep short work waiting', async () => {
+    const controller = new AbortController();
+    const work = quantizeRtn({ ...weightOf(2048, 512), clip: longSearch, signal: controller.signal });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const begin = performance.now();
+    hashBytes(new Uint8Array(1 << 20));
+    const waited = performance.now() - begin;
+    controller.abort();
+    await expect(work).rejects.toMatchObject({ code: 'interrupted' });
+    expect(waited).toBeLessThan(2000);
   });
 
   it('does not begin under a signal that has aborted', async () => {

@@ -1,4 +1,3 @@
-use super::threads::pool;
 use super::work::{JobControl, Work, at_once, in_background};
 use crate::kernel::hash;
 use crate::kernel::header::{self, Header};
@@ -32,8 +31,11 @@ impl IncrementalHasher {
     }
 
     #[napi]
-    pub fn update(&mut self, bytes: &[u8]) {
-        pool().install(|| hash::update(&mut self.hasher, bytes));
+    pub fn update(&mut self, bytes: &[u8]) -> napi::Result<()> {
+        at_once(|| {
+            hash::update(&mut self.hasher, bytes);
+            Ok(())
+        })
     }
 
     #[napi]

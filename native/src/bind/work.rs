@@ -1,11 +1,12 @@
 //! Running kernels for JavaScript: faults and panics become errors, long work becomes a promise.
 
-use super::threads::pool;
+use super::threads::{background, foreground};
 use crate::kernel::control::Control;
 use crate::kernel::fault::{Fault, FaultKind};
 use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
 use napi::{Env, Error, Status, Task};
 use napi_derive::napi;
+use rayon::ThreadPool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl<T: Send + ToNapiValue + TypeName + 'static> Task for Work<T> {
 
     fn compute(&mut self) -> napi::Result<T> {
         let run = self.run.take().ok_or_else(|| to_error(Fault::internal("work can only run once")))?;
-        guarded(run)
+        guarded(background, run)
     }
 
     fn resolve(&mut self, _env: Env, output: T) -> napi::Result<T> {
@@ -61,19 +62,19 @@ impl<T: Send + ToNapiValue + TypeName + 'static> Task for Work<T> {
     }
 }
 
-/// Runs `run` off the event loop, in the thread pool.
+/// Runs `run` off the event loop, in the pool of long work.
 pub fn in_background<T: Send + ToNapiValue + TypeName + 'static>(
     run: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> AsyncTask<Work<T>> {
     AsyncTask::new(Work { run: Some(Box::new(run)) })
 }
 
-/// Runs `run` at once, in the thread pool.
+/// Runs `run` at once, in the pool of short work.
 pub fn at_once<T: Send>(run: impl FnOnce() -> Result<T, Fault> + Send) -> napi::Result<T> {
-    guarded(run)
+    guarded(foreground, run)
 }
 
-fn guarded<T: Send>(run: impl FnOnce() -> Result<T, Fault> + Send) -> napi::Result<T> {
+fn guarded<T: Send>(pool: fn() -> Arc<ThreadPool>, run: impl FnOnce() -> Result<T, Fault> + Send) -> napi::Result<T> {
     let result = catch_unwind(AssertUnwindSafe(|| pool().install(run)));
     result
         .unwrap_or_else(|panic| Err(Fault::internal(format!("a kernel failed: {}", panic_text(&*panic)))))
