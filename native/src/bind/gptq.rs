@@ -3,6 +3,7 @@ use super::work::{JobControl, Work, in_background, to_error};
 use crate::kernel::fault::Fault;
 use crate::kernel::round::curvature::Damping;
 use crate::kernel::round::gptq::{self, GptqSpec};
+use crate::kernel::round::grid::Grids;
 use napi::bindgen_prelude::{AsyncTask, Float32Array, Float64Array, Uint8Array};
 use napi_derive::napi;
 
@@ -34,6 +35,8 @@ pub fn gptq(
     hessian: Float64Array,
     grid: GridOptions,
     options: GptqOptions,
+    scales: Option<Float32Array>,
+    zero_points: Option<Uint8Array>,
     control: &JobControl,
 ) -> napi::Result<AsyncTask<Work<GptqResult>>> {
     let (owned, control) = (OwnedSpec::parse(grid, matrix.columns as usize)?, control.shared());
@@ -41,8 +44,14 @@ pub fn gptq(
         return Err(to_error(Fault::internal("a block needs at least one column")));
     }
     Ok(in_background(move || {
+        let grid = owned.spec();
+        let given = scales.map(|scales| Grids {
+            scales: scales.to_vec(),
+            zero_points: zero_points.map_or_else(|| vec![grid.middle() as u8; scales.len()], |zeros| zeros.to_vec()),
+        });
         let spec = GptqSpec {
-            grid: owned.spec(),
+            grid,
+            grids: given.as_ref(),
             by_activation: options.by_activation,
             damping: Damping { part: options.damp, retries: options.retries },
             block_size: options.block_size as usize,

@@ -3,7 +3,7 @@
 //! the order of columns is free and codes need no reordering afterwards.
 
 use super::curvature::{Damping, InverseFactor, Order, inverse_factor, order_columns};
-use super::grid::GridSpec;
+use super::grid::{GridSpec, Grids};
 use super::rtn::{Rounded, Size, fit_grids};
 use super::strip::StripGrids;
 use crate::kernel::control::Control;
@@ -23,6 +23,8 @@ const STRIPS: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct GptqSpec<'a> {
     pub grid: GridSpec<'a>,
+    /// Grids to round on; chosen from the weight when absent. Given ones serve targets that are not the weight itself.
+    pub grids: Option<&'a Grids>,
     /// Columns by falling diagonal of H, or in natural order.
     pub by_activation: bool,
     pub damping: Damping,
@@ -59,7 +61,16 @@ pub fn gptq<T: Real>(
     let order = order_columns(hessian, n, spec.by_activation)?;
     let cleared = clear_columns(weight, n, &order.dead);
     let weight = cleared.as_deref().unwrap_or(weight);
-    let grids = fit_grids(weight, size, &spec.grid, control)?;
+    let grids = match spec.grids {
+        None => fit_grids(weight, size, &spec.grid, control)?,
+        Some(grids) => {
+            let count = size.rows * spec.grid.groups(n);
+            expect_length("scales", grids.scales.len(), count)?;
+            expect_length("zero points", grids.zero_points.len(), count)?;
+            control.advance(size.count() as u64)?;
+            grids.clone()
+        }
+    };
     let InverseFactor { u, part, retries } = inverse_factor::<T>(hessian, n, &order, spec.damping, control)?;
     control.advance(factor_work)?;
 

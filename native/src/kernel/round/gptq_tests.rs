@@ -11,6 +11,7 @@ fn spec(bits: u32, group_size: usize, scheme: Scheme) -> GptqSpec<'static> {
         by_activation: true,
         damping: Damping { part: 0.01, retries: 0 },
         block_size: 128,
+        grids: None,
     }
 }
 
@@ -251,4 +252,19 @@ fn a_stop_is_honoured_and_bad_moments_are_refused() {
     let nan = [f64::NAN; 9];
     assert!(gptq::<f32>(&weight, size, &nan, &spec, &Control::default()).is_err());
     assert!(gptq::<f32>(&weight, size, &identity[..8], &spec, &Control::default()).is_err());
+}
+
+#[test]
+fn grids_that_are_given_are_kept_and_those_of_the_weight_change_nothing() {
+    let size = Size { rows: 9, columns: 40 };
+    let weight = Random::new(81).normals(size.count());
+    let hessian = positive_definite(40, 82);
+    let spec = spec(4, 16, Scheme::Asymmetric);
+    let own = solve::<f64>(&weight, size, &hessian, &spec);
+    let again = solve::<f64>(&weight, size, &hessian, &GptqSpec { grids: Some(&own.rounded.grids), ..spec });
+    assert_eq!(own, again);
+    let target: Vec<f32> = weight.iter().map(|weight| weight * 0.9 + 0.01).collect();
+    let moved = solve::<f64>(&target, size, &hessian, &GptqSpec { grids: Some(&own.rounded.grids), ..spec });
+    assert_eq!(moved.rounded.grids, own.rounded.grids);
+    assert_ne!(moved.rounded.codes, own.rounded.codes);
 }
