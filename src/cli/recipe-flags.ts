@@ -107,6 +107,9 @@ export const recipeFromFlags = async (
   directory: string,
 ): Promise<Recipe> => {
   const { loadRecipe } = await import('../recipe/load.ts');
-  const named = new Map(flags.map((flag) => [flag.key.join('.'), longName(flag)]));
+  const named = new Map([
+    ['model', 'MODEL'],
+    ...flags.map((flag): [string, string] => [flag.key.join('.'), longName(flag)]),
+  ]);
   return loadRecipe(withOverrides(builtRecipe(start, named), flagOverrides(flags, options)), directory);
 };

@@ -21,11 +21,11 @@ const recipeOf = (input: RecipeInput, { directory = '.' }: PlaceOptions): Recipe
  * Runs a recipe: see `runRecipe`. A failed gate is an outcome of the report, not an error.
  * @throws CompressError for everything that is wrong with the recipe, the model or the data.
  */
-export const run = (recipe: RecipeInput, options: RunOptions & PlaceOptions = {}): Promise<RunReport> =>
+export const run = async (recipe: RecipeInput, options: RunOptions & PlaceOptions = {}): Promise<RunReport> =>
   runRecipe(recipeOf(recipe, options), options);
 
 /** Says what a recipe would do, without reading a weight. @throws CompressError for everything that is wrong with it. */
-export const plan = (recipe: RecipeInput, options: PlaceOptions = {}): Promise<PlanReport> =>
+export const plan = async (recipe: RecipeInput, options: PlaceOptions = {}): Promise<PlanReport> =>
   planRecipe(recipeOf(recipe, options));
 
 /** One quantization: the recipe's own keys, with the options of the stage under `quantize`. */
@@ -44,7 +44,10 @@ export interface QuantizeRequest {
 }
 
 /** Quantizes a model without a recipe file. */
-export const quantize = (request: QuantizeRequest, options: RunOptions & PlaceOptions = {}): Promise<RunReport> => {
+export const quantize = async (
+  request: QuantizeRequest,
+  options: RunOptions & PlaceOptions = {},
+): Promise<RunReport> => {
   const { quantize: stage, calibration, evaluation, ...rest } = request;
   const data = {
     ...(calibration === undefined ? {} : { calibration }),

@@ -47,7 +47,8 @@ export class Problems {
     }
     if (!(error instanceof CompressError) || error.code === 'internal' || error.code === 'interrupted') throw error;
     const place = this.#source.locate(path);
-    const inside = error.where.file && error.where.file !== place.file ? `${error.where.file}: ` : '';
+    // The recipe's own file takes the place of the file that the error is about, which the words then name.
+    const inside = error.where.file && place.file && error.where.file !== place.file ? `${error.where.file}: ` : '';
     this.#found.push(
       new CompressError({
         code: error.code,

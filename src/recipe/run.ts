@@ -10,7 +10,7 @@ import { broadcast, type Listener, openEventLog } from './event-log.ts';
 import type { Emit, RunEvent } from './events.ts';
 import { modelBytes } from './file-size.ts';
 import { type Keyed, measureBefore } from './measure.ts';
-import { calibrationOf, prepareRun } from './prepare.ts';
+import { calibrationOf, type PreparedRun, prepareRun } from './prepare.ts';
 import type { Recipe } from './recipe.ts';
 import { manifestMetrics, type RunReport, reportBytes, reportFindings } from './report.ts';
 import { openRunFolder } from './run-folder.ts';
@@ -38,6 +38,7 @@ const eventsName = 'events.ndjson';
  * signal fires, after which the same recipe goes on where it was.
  */
 export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promise<RunReport> => {
+  const prepared = await prepareRun(recipe);
   const cache = new Cache(cacheDirectory(recipe.baseDirectory));
   const folder = openRunFolder(cache, recipe.output);
   try {
@@ -52,7 +53,7 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       output: recipe.output,
     });
     try {
-      const report = await work(recipe, { cache, fresh: options.fresh ?? false, emit, signal });
+      const report = await work(recipe, prepared, { cache, fresh: options.fresh ?? false, emit, signal });
       emit({ type: 'run-finished', outcome: report.outcome, peakMemoryBytes: peakMemory() });
       log.close();
       writeWhole(join(recipe.output, eventsName), readFileSync(folder.eventFile));
@@ -99,10 +100,9 @@ interface Surroundings {
 }
 
 /** The run itself, as a table of contents. */
-const work = async (recipe: Recipe, surroundings: Surroundings): Promise<RunReport> => {
+const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroundings): Promise<RunReport> => {
   const { cache, emit, signal } = surroundings;
   setThreads(recipe.threads);
-  const prepared = await prepareRun(recipe);
   for (const text of prepared.warnings) emit({ type: 'message', severity: 'warning', text });
   const inputs = await hashInputs(prepared.inputs, signal);
   const before: Keyed = {

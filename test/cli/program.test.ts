@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands/index.ts';
+import { freshFolder } from '../recipe/tiny-run.ts';
 import { capture } from './capture.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'compress-cli-'));
+const folder = freshFolder();
 
 describe('the command line', () => {
   test('without arguments shows its help', async () => {

@@ -1,26 +1,17 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Cache } from '../../src/recipe/cache.ts';
 import { contentKey } from '../../src/recipe/cache-keys.ts';
 import { takeLock } from '../../src/recipe/lock.ts';
 import { filesBelow } from '../../src/recipe/store.ts';
+import { freshFolder } from './tiny-run.ts';
 
 let directory: string;
 let cache: Cache;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'compress-cache-'));
+  directory = freshFolder();
   cache = new Cache(directory);
 });
 

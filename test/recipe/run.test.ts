@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { verifyManifest } from '../../src/artifact/manifest.ts';
@@ -274,6 +274,5 @@ describe('interruption', () => {
     expect(told.at(-1)).toMatchObject({ type: 'run-finished', outcome: 'interrupted' });
     expect(existsSync(join(folder, 'out'))).toBe(false);
     expect((await run(file)).outcome).toBe('done');
-    rmSync(folder, { recursive: true, force: true });
   });
 });

@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { afterAll } from 'vitest';
 
 const made = join(import.meta.dirname, '../../fixtures/made');
 
@@ -11,8 +12,18 @@ export const fixture = (...path: string[]): string => {
   return found;
 };
 
-/** A folder for one test. */
-export const freshFolder = (): string => mkdtempSync(join(tmpdir(), 'compress-run-'));
+const folders: string[] = [];
+
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** An empty folder that is removed when the test file has ended. */
+export const freshFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'compress-test-'));
+  folders.push(folder);
+  return folder;
+};
 
 /** Writes a recipe file into a folder and gives its path. */
 export const writeRecipe = (directory: string, text: string, name = 'recipe.yaml'): string => {
