@@ -11,14 +11,18 @@ export interface Exposed {
   readonly hidden: readonly Value[];
 }
 
-/** The copy of the body's graph value one level further out: a new output of the If that holds the body. */
+/** Another value that holds the same: a graph hands out a value only once, and the other branch has its own there. */
+const copyOf = (value: Value, graph: Graph): Value => {
+  const copy = new Value(`${value.name}/copy`, value.type);
+  graph.insert(new Node({ op: 'Identity', inputs: [value], outputs: [copy] }));
+  return copy;
+};
+
+/** The value one level further out: a new output of the If that holds the body. */
 const passOut = (value: Value, body: Graph, owner: Node): Value => {
-  const known = body.outputs.indexOf(value);
-  const existing = known >= 0 ? owner.outputs[known] : undefined;
-  if (existing) return existing;
-  const outside = new Value(`${value.name}/out`, undefined);
-  const index = Math.max(owner.outputs.length, body.outputs.length);
-  body.outputs[index] = value;
+  const outside = new Value(`${value.name}/out`);
+  const index = owner.outputs.length;
+  body.outputs[index] = body.outputs.includes(value) ? copyOf(value, body) : value;
   for (const branch of owner.subgraphs())
     if (branch !== body) {
       const nothing = new Value(`${value.name}/none`);

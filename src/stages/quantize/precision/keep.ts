@@ -39,20 +39,22 @@ const keptByPattern = (nodes: readonly Node[], patterns: readonly string[]): Kee
   return { kept, findings };
 };
 
-/** Adds nodes whose results only kept nodes read: converting them would cast back and forth and lose precision. */
+const isDelicate = (node: Node): boolean => node.domain === '' && delicateOperators.has(node.op);
+
+/** Adds nodes whose results only delicate nodes read, however far back: half precision would lose theirs before. */
 const closeBackwards = (
   nodes: readonly Node[],
   kept: Map<Node, string>,
   outputs: ReadonlySet<Value>,
   products: ReadonlySet<Node>,
 ): void => {
-  const causes = new Map([...kept.keys()].map((node) => [node, node.op]));
+  const causes = new Map([...kept.keys()].filter(isDelicate).map((node) => [node, node.op]));
   for (const node of nodes.toReversed()) {
-    if (kept.has(node) || products.has(node) || node.op === 'Constant') continue;
+    if (kept.has(node) || products.has(node) || node.op === 'Constant' || node.subgraphs().length > 0) continue;
     const readers = node.outputs.flatMap((value) => value?.uses ?? []);
     const handedOut = node.outputs.some((value) => value && outputs.has(value));
     const cause = readers[0] && causes.get(readers[0].node);
-    if (cause === undefined || handedOut || !readers.every((use) => kept.has(use.node))) continue;
+    if (cause === undefined || handedOut || !readers.every((use) => causes.has(use.node))) continue;
     causes.set(node, cause);
     kept.set(node, `only feeds ${cause}`);
   }
@@ -69,9 +71,7 @@ export const decideKept = (program: Program, patterns: readonly string[], reason
   if (reasons === 'named') return named;
   const kept = new Map(named.kept);
   for (const node of nodes) {
-    const reason =
-      halfObstacle(node) ??
-      (node.domain === '' && delicateOperators.has(node.op) ? `${node.op} needs float32's range` : undefined);
+    const reason = halfObstacle(node) ?? (isDelicate(node) ? `${node.op} needs float32's range` : undefined);
     if (reason && !kept.has(node)) kept.set(node, reason);
   }
   const outputs = new Set(nodes.flatMap((node) => node.subgraphs()).flatMap((body) => body.outputs));
