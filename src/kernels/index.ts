@@ -26,6 +26,21 @@ export {
   svd,
 } from './linalg.ts';
 export {
+  type AdamwInput,
+  adamwStep,
+  addInto,
+  type FakeGrid,
+  fakeCodes,
+  fakePullBack,
+  fakeRound,
+  followAverage,
+  type MomentumInput,
+  type MuonInput,
+  muonStep,
+  signStep,
+  sumOfSquares,
+} from './optim.ts';
+export {
   packBlocks,
   packFlat,
   packRows,

@@ -51,6 +51,8 @@ export interface NativeAddon {
     hessian: Float64Array,
     grid: NativeGrid,
     options: { byActivation: boolean; damp: number; retries: number; blockSize: number; exact: boolean },
+    scales: Float32Array | null,
+    zeroPoints: Uint8Array | null,
     control: NativeControl,
   ): Promise<NativeRounded & { damp: number; retries: number; deadColumns: number; loss: number }>;
 
@@ -92,6 +94,38 @@ export interface NativeAddon {
     columns: number,
   ): Promise<{ u: Float64Array<ArrayBuffer>; s: Float64Array<ArrayBuffer>; vt: Float64Array<ArrayBuffer> }>;
 
+  adamwStep(
+    parameters: Float32Array,
+    gradients: Float32Array[],
+    first: Float32Array,
+    second: Float32Array,
+    settings: NativeStep & { beta1: number; beta2: number; epsilon: number; step: number },
+  ): void;
+  signStep(
+    parameters: Float32Array,
+    gradients: Float32Array[],
+    momentum: Float32Array,
+    settings: NativeStep & { momentum: number },
+  ): void;
+  muonStep(
+    parameters: Float32Array,
+    gradients: Float32Array[],
+    momentum: Float32Array,
+    shapes: { rows: number; columns: number }[],
+    settings: NativeStep & { momentum: number },
+  ): void;
+  sumOfSquares(arrays: Float32Array[]): number;
+  addInto(total: Float32Array, part: Float32Array): void;
+  followAverage(average: Float32Array, values: Float32Array, decay: number): void;
+  fakeCodes(weights: Float32Array, grid: NativeFakeGrid): Uint8Array<ArrayBuffer>;
+  fakeRound(weights: Float32Array, grid: NativeFakeGrid, rounded: Float32Array): void;
+  fakePullBack(
+    weights: Float32Array,
+    grid: NativeFakeGrid,
+    gradients: Float32Array,
+    scaleGradients: Float32Array,
+  ): void;
+
   minMax(values: Float32Array): NativeRange;
   minMaxPerChannel(
     values: Float32Array,
@@ -115,6 +149,21 @@ export interface NativeAddon {
     kl?: Float64Array<ArrayBuffer>;
     agree?: Uint8Array<ArrayBuffer>;
   }>;
+}
+
+interface NativeStep {
+  learningRate: number;
+  weightDecay: number;
+  gradientScale: number;
+}
+
+interface NativeFakeGrid {
+  rows: number;
+  columns: number;
+  groupSize: number;
+  bits: number;
+  scales: Float32Array;
+  zeroPoints: Uint8Array;
 }
 
 interface NativeRange {

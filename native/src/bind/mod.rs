@@ -8,6 +8,7 @@ mod gram;
 mod hash;
 mod held;
 mod linalg;
+mod optim;
 mod pack;
 mod round;
 mod stats;

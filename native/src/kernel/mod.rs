@@ -8,6 +8,7 @@ pub mod gram;
 pub mod hash;
 pub mod header;
 pub mod linalg;
+pub mod optim;
 pub mod pack;
 pub mod round;
 pub mod stats;

@@ -214,7 +214,9 @@ mod tests {
     #[test]
     fn the_scale_gradient_is_the_derivative_where_codes_do_not_change() {
         // With codes fixed, d/ds of (code - zero) s is code - zero; straight-through adds the movement of the place.
-        let grid = |scales| Grid { rows: 1, columns: 40, group_size: 40, greatest: 7, scales, zeros: &[0] };
+        fn grid(scales: &[f32]) -> Grid<'_> {
+            Grid { rows: 1, columns: 40, group_size: 40, greatest: 7, scales, zeros: &[0] }
+        }
         let weights = vec![100.0; 40];
         let direction = Random::new(9).normals(40);
         let value = |scale: f32| {
