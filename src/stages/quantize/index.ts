@@ -1,15 +1,14 @@
 import type { Stage } from '../stage.ts';
-import { roundingMethods } from './methods/index.ts';
 import { type QuantizeOptions, quantizeOptions, type WeightOptions } from './options.ts';
 import { planQuantize } from './plan.ts';
 import { runQuantize } from './run.ts';
+import { methodNeedsInputs } from './weights/plan.ts';
 import { clipNeedsGram } from './weights/scheme.ts';
 
 /** True when some weight is asked to be rounded in a way that looks at inputs; 'auto' makes do without. */
 const looksAtInputs = ({ method, weights, overrides }: WeightOptions): boolean => {
   const asks = (name: WeightOptions['method'], clip: WeightOptions['weights']['clip'] | undefined): boolean =>
-    (name !== 'auto' && roundingMethods[name].needs === 'gram') ||
-    (clip !== undefined && clip !== 'usual' && clipNeedsGram(clip));
+    (name !== 'auto' && methodNeedsInputs(name)) || (clip !== undefined && clip !== 'usual' && clipNeedsGram(clip));
   return (
     asks(method, weights.clip) ||
     overrides.some((override) => override.weights !== 'keep' && asks(override.method ?? 'auto', override.weights.clip))
@@ -20,7 +19,7 @@ const looksAtInputs = ({ method, weights, overrides }: WeightOptions): boolean =
 export const quantizeStage: Stage<QuantizeOptions> = {
   name: 'quantize',
   summary:
-    'store weights in 2 to 8 bits (rtn, gptq), compute in int8 (static, dynamic), or convert to float16/bfloat16',
+    'store weights in 2 to 8 bits (rtn, gptq, qronos, curvature), compute in int8 (static, dynamic), or convert to float16/bfloat16',
   options: quantizeOptions,
   needsCalibration: (options) => options.kind === 'static' || (options.kind === 'weights' && looksAtInputs(options)),
   plan: planQuantize,

@@ -66,7 +66,9 @@ const weightKeys = {
   method: z
     .enum(methodNames)
     .optional()
-    .describe('How integers are chosen: rtn, gptq, or auto (default: gptq with calibration data, else rtn).'),
+    .describe(
+      'How integers are chosen: rtn, gptq, qronos, curvature (best, slowest), or auto (default: gptq with calibration data, else rtn).',
+    ),
   weights: weightsInput.optional(),
   overrides: z.array(overrideInput).optional().describe('Other settings for some sites; the first match wins.'),
   damp: damp
@@ -84,7 +86,7 @@ const weightKeys = {
     .enum(['block', 'site'])
     .optional()
     .describe(
-      'gptq: calibrate a site on inputs that went through the quantized blocks before it (block, default), or through the quantized sites before it in its own block too (site).',
+      'Calibrate a site on inputs that went through the quantized blocks before it (block, default of gptq), or through the quantized sites before it in its own block too (site, default of qronos and curvature).',
     ),
 } as const;
 
@@ -159,7 +161,7 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
     damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues) ?? 0.01,
     actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
   },
-  sequential: input.sequential ?? 'block',
+  sequential: input.sequential ?? (input.method === 'qronos' || input.method === 'curvature' ? 'site' : 'block'),
 });
 
 /** Strict options of the stage: every alias resolved, every default filled in. */

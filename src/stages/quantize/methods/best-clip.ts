@@ -6,15 +6,16 @@ import type { Rounded, RoundingMethod, RoundingProblem } from './method.ts';
 /** What is tried, in this order: of equally good ones the first is taken. */
 const candidates: readonly Exclude<ClipChoice, 'auto'>[] = ['none', 'hessian', 'mse'];
 
-/** E_r H E_rᵀ of each row r of the error E = W - rounded: what the rounding adds to the mean square of that output. */
+/** E_r H E_rᵀ of each row r of the error E = goal - rounded: what the rounding adds to the mean square of that output. */
 const rowErrors = async (
   problem: RoundingProblem,
   rounded: Rounded,
   gram: Float32Array,
+  goal: Float32Array,
 ): Promise<Float64Array<ArrayBuffer>> => {
-  const { rows, columns, groupSize, scheme, weight } = problem;
+  const { rows, columns, groupSize, scheme } = problem;
   const error = dequantize({ ...rounded, rows, columns, groupSize, bits: scheme.bits });
-  for (let index = 0; index < error.length; index++) error[index] = weight[index]! - error[index]!;
+  for (let index = 0; index < error.length; index++) error[index] = goal[index]! - error[index]!;
   const product = await matmul({ a: error, b: gram, rows, inner: columns, columns, signal: problem.signal });
   return Float64Array.from({ length: rows }, (_, row) => {
     let sum = 0;
@@ -40,13 +41,14 @@ export const roundWithBestClip = async (method: RoundingMethod, problem: Roundin
   const { gram, rows, columns, groupSize, scheme } = problem;
   if (!gram) throw internalError('ranges were to be chosen by the error of outputs without H');
   const weights = Float32Array.from(gram);
+  const goal = await method.goal?.(problem);
   const groups = Math.ceil(columns / groupSize);
   let best: Rounded | undefined;
   let least = new Float64Array(0);
   const clipped = new Set<number>();
   for (const clip of candidates) {
-    const rounded = await method.round({ ...problem, scheme: { ...scheme, clip } });
-    const errors = await rowErrors(problem, rounded, weights);
+    const rounded = await method.round({ ...problem, goal, scheme: { ...scheme, clip } });
+    const errors = await rowErrors(problem, rounded, weights, goal ?? problem.weight);
     if (!best) {
       best = rounded;
       least = errors;

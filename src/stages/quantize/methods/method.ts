@@ -19,6 +19,12 @@ export interface RoundingProblem {
   readonly groupSize: number;
   /** H = E[x xᵀ] (columns, columns), symmetric; only undefined for methods that need nothing. */
   readonly gram: Float64Array | undefined;
+  /** G = E[x_full xᵀ] (columns, columns), x_full the inputs in the unquantized model; for methods that need pairs. */
+  readonly cross?: Float64Array | undefined;
+  /** What `RoundingMethod.goal` gave, where it was asked before. */
+  readonly goal?: Float32Array | undefined;
+  /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; for methods that need the curvature, where it is known. */
+  readonly outputMoment?: Float64Array | undefined;
   /** Type that scales will be stored in. */
   readonly scaleType: 'float32' | 'float16';
   readonly settings: RoundingSettings;
@@ -43,10 +49,14 @@ export interface Rounded {
 export interface RoundingMethod {
   readonly name: string;
   readonly summary: string;
-  /** What must be known about the inputs: nothing, or H. */
-  readonly needs: 'nothing' | 'gram';
+  /** What must be known: nothing, H, H and G, or these and B. */
+  readonly needs: 'nothing' | 'gram' | 'pairs' | 'curvature';
   /**
    * @throws CompressError 'numeric' when H cannot be factored, 'interrupted' when the signal fires.
    */
   round(problem: RoundingProblem): Promise<Rounded>;
+  /** What the integers are meant to come near to, (rows, columns), where that is not the weight itself. */
+  goal?(problem: RoundingProblem): Promise<Float32Array>;
+  /** Improves what `round` found, once ranges are chosen. */
+  refine?(problem: RoundingProblem, start: Rounded): Promise<Rounded>;
 }

@@ -12,6 +12,9 @@ export interface Piece {
   readonly columnCount: number;
   /** H of these columns, where it is known. */
   readonly gram: Float64Array | undefined;
+  /** G of these columns and B of these rows, where they are known and asked for (see RoundingProblem). */
+  readonly cross?: Float64Array | undefined;
+  readonly outputMoment?: Float64Array | undefined;
   /** The part (rowCount, columnCount). Not to be changed. */
   read(): Float32Array;
 }
@@ -80,8 +83,26 @@ export const streamedPieces = (site: Site, groupSize: number): Piece[] => {
   return site.layout === 'rows-last' ? columnPieces(site, tensor, groupSize) : [wholeMatrix(site)];
 };
 
-/** The rows of each convolution group (all rows of anything else) with the H of that group's inputs. */
-export const groupPieces = (site: Site, grams: readonly Float64Array[]): Piece[] => {
+/** What is known of a site's inputs and outputs: H and G of each convolution group, B of all rows. */
+export interface SiteMoments {
+  readonly grams: readonly Float64Array[];
+  readonly crosses: readonly Float64Array[];
+  readonly outputMoment: Float64Array | undefined;
+}
+
+/** Rows and columns `from` to `from + size` of a square matrix. */
+const diagonalBlock = (matrix: Float64Array, order: number, from: number, size: number): Float64Array => {
+  if (size === order) return matrix;
+  const block = new Float64Array(size * size);
+  for (let row = 0; row < size; row++) {
+    const start = (from + row) * order + from;
+    block.set(matrix.subarray(start, start + size), row * size);
+  }
+  return block;
+};
+
+/** The rows of each convolution group (all rows of anything else) with the moments of that group. */
+export const groupPieces = (site: Site, { grams, crosses, outputMoment }: SiteMoments): Piece[] => {
   const { rows, columns } = site;
   const rowCount = rows / grams.length;
   const matrix = readSiteMatrix(site);
@@ -91,6 +112,8 @@ export const groupPieces = (site: Site, grams: readonly Float64Array[]): Piece[]
     columnBegin: 0,
     columnCount: columns,
     gram,
+    cross: crosses[group],
+    outputMoment: outputMoment && diagonalBlock(outputMoment, rows, group * rowCount, rowCount),
     read: () => matrix.subarray(group * rowCount * columns, (group + 1) * rowCount * columns),
   }));
 };

@@ -20,9 +20,17 @@ export interface WeightUnit {
   readonly method: RoundingMethodName;
 }
 
+/** True when a method looks at the inputs of what it rounds. */
+export const methodNeedsInputs = (method: RoundingMethodName): boolean => roundingMethods[method].needs !== 'nothing';
+
 /** True when rounding this unit needs H. */
 export const needsGram = (unit: WeightUnit): boolean =>
-  roundingMethods[unit.method].needs === 'gram' || clipNeedsGram(unit.scheme.clip);
+  methodNeedsInputs(unit.method) || clipNeedsGram(unit.scheme.clip);
+
+/** True when rounding this unit needs G, or B, too. */
+export const needsPairs = (unit: WeightUnit): boolean =>
+  ['pairs', 'curvature'].includes(roundingMethods[unit.method].needs);
+export const needsCurvature = (unit: WeightUnit): boolean => roundingMethods[unit.method].needs === 'curvature';
 
 export interface WeightPlan {
   /** In execution order of their first sites. */
@@ -98,7 +106,7 @@ const decide = (sites: readonly Site[], wishes: readonly Wish[], calibrated: boo
   const goal = wanted === 'auto' ? (calibrated ? 'gptq' : 'rtn') : wanted;
   const why = blindness(sites);
   const findings: Finding[] = [];
-  const method = why !== undefined && roundingMethods[goal].needs === 'gram' ? 'rtn' : goal;
+  const method = why !== undefined && methodNeedsInputs(goal) ? 'rtn' : goal;
   if (method !== goal)
     findings.push({
       // Nothing better exists for a lookup, whatever was asked for.
@@ -106,7 +114,7 @@ const decide = (sites: readonly Site[], wishes: readonly Wish[], calibrated: boo
       site: site.name,
       text: `rounded to nearest instead of by ${goal}: ${why}`,
     });
-  const usual = roundingMethods[method].needs === 'gram' ? 'auto' : 'none';
+  const usual = methodNeedsInputs(method) ? 'auto' : 'none';
   const clip = request.clip === 'usual' ? usual : request.clip;
   const scheme: WeightScheme = { ...request, clip };
   if (why === undefined || !clipNeedsGram(clip)) return { method, scheme, findings };

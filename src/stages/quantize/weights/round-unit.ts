@@ -53,12 +53,15 @@ export class UnitRounder {
       scheme,
       groupSize: Math.min(groupSizeFor(scheme, site.columns), piece.columnCount),
       gram: piece.gram,
+      cross: piece.cross,
+      outputMoment: piece.outputMoment,
       scaleType: siteTensor(site).dtype === 'float16' ? ('float16' as const) : ('float32' as const),
       settings: this.#settings,
       signal: this.#signal,
     };
     try {
-      const rounded = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
+      const start = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
+      const rounded = method.refine ? await method.refine(problem, start) : start;
       const share = await measureError(problem, rounded);
       this.#error += share.error;
       this.#reference += share.signal;

@@ -2,15 +2,18 @@ import { findBlocks } from '../../../analysis/blocks.ts';
 import { packSite } from '../../../analysis/site-weights.ts';
 import type { Site } from '../../../analysis/sites.ts';
 import type { Dataset } from '../../../calibration/dataset.ts';
+import { type SiteCrosses, siteCrosses } from '../../../calibration/statistics/cross.ts';
 import { gramBytes, type SiteGrams, siteGrams } from '../../../calibration/statistics/gram.ts';
 import { internalError } from '../../../errors.ts';
 import { type BlockVisit, runBlocks } from '../../../execution/block-runner.ts';
 import type { Program } from '../../../ir/graph.ts';
+import type { Finding } from '../../../recipe/events.ts';
 import type { StageContext } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { type OutputMoments, outputMoments } from './output-moments.ts';
 import { groupPieces, streamedPieces } from './pieces.ts';
-import { needsGram, type WeightUnit } from './plan.ts';
+import { needsCurvature, needsGram, needsPairs, type WeightUnit } from './plan.ts';
 import { type RoundedUnit, UnitRounder } from './round-unit.ts';
 import type { UnitDone } from './run-direct.ts';
 import { groupSizeFor } from './scheme.ts';
@@ -78,6 +81,15 @@ const meanGrams = (
   return { grams: sums, count };
 };
 
+/** G of a weight that a single product reads: the mean over samples, for as many pairs as there are inputs. */
+const meanCross = (unit: WeightUnit, crosses: SiteCrosses | undefined): Float64Array[] => {
+  const [site, ...others] = unit.sites;
+  const cross = others.length === 0 ? crosses?.crossOf(site) : undefined;
+  if (!cross) return [];
+  const scale = 1 / Math.max(1, cross.count);
+  return [cross.matrix().map((sum) => sum * scale)];
+};
+
 /** A weight whose H was estimated from fewer samples than it has columns rests on the damping. */
 const shortage = (unit: WeightUnit, count: number): string | undefined => {
   const { columns } = unit.sites[0];
@@ -92,6 +104,8 @@ export interface SequentialRun {
   readonly dataset: Dataset;
   readonly options: WeightOptions;
   readonly context: StageContext;
+  /** Takes what the report must say. */
+  readonly found: (finding: Finding) => void;
   /** Called in execution order, also for weights that a checkpoint gave back; the constant is replaced already. */
   readonly done: UnitDone;
 }
@@ -111,19 +125,31 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   for (const unit of units)
     if (!blockOf.has(unit.sites[0].node)) throw internalError('a site is in no block', { site: unit.name });
 
+  const wantsCurvature = units.filter(needsCurvature);
+  const moments: OutputMoments | undefined =
+    wantsCurvature.length > 0 ? await outputMoments(run, new Set(wantsCurvature.map((unit) => unit.name))) : undefined;
+  const original = units.some(needsPairs) ? ('walked' as const) : undefined;
+
   const roundStep = async (step: Step, visit: BlockVisit, rounded: Map<string, RoundedUnit>): Promise<void> => {
     const inBlock = new Set(
       units.flatMap((unit) => unit.sites).filter((site) => blockOf.get(site.node) === visit.block.index),
     );
     const observed = step.filter(needsGram).flatMap((unit) => unit.sites.filter((site) => inBlock.has(site)));
     const sums = siteGrams(observed);
+    const paired = observed.filter((site) => step.some((unit) => needsPairs(unit) && unit.sites.includes(site)));
+    const crosses = paired.length > 0 ? siteCrosses(paired) : undefined;
     await visit.observe(sums.observations);
+    if (crosses) await visit.observePairs(crosses.observations);
     for (const unit of step) {
       const rounder = new UnitRounder(unit, settings, signal);
       const [site] = unit.sites;
       const found = needsGram(unit) ? meanGrams(unit, inBlock, sums) : undefined;
       const pieces = found
-        ? groupPieces(site, found.grams)
+        ? groupPieces(site, {
+            grams: found.grams,
+            crosses: meanCross(unit, crosses),
+            outputMoment: needsCurvature(unit) ? moments?.of(site) : undefined,
+          })
         : streamedPieces(site, groupSizeFor(unit.scheme, site.columns));
       for (const piece of pieces) await rounder.round(piece, piece.read());
       const made = rounder.finish();
@@ -136,7 +162,7 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   };
 
   await runBlocks(
-    { program, dataset, engine, blocks, maxMemoryBytes, scratch, task: 'rounding weights', emit, signal },
+    { program, dataset, engine, blocks, maxMemoryBytes, original, scratch, task: 'rounding weights', emit, signal },
     async (visit) => {
       const own = units.filter((unit) => blockOf.get(unit.sites[0].node) === visit.block.index);
       if (own.length === 0) return;

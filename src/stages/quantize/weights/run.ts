@@ -33,7 +33,15 @@ export const quantizeWeights = async (
     emit({ type: 'progress', task: 'rounding weights', done: finished, total, unit: 'weights', item: unit.name });
   };
   if (calibration && plan.units.some(needsGram))
-    await roundSequentially({ program, units: plan.units, dataset: calibration, options, context, done });
+    await roundSequentially({
+      program,
+      units: plan.units,
+      dataset: calibration,
+      options,
+      context,
+      found: (finding) => findings.push(finding),
+      done,
+    });
   else
     await roundDirectly(plan.units, options.settings, context, (unit, rounded) => {
       packSite(unit.sites[0], rounded.packing);

@@ -13,6 +13,7 @@ import { graphsWithin } from '../../../../ir/walk.ts';
 import type { Finding } from '../../../../recipe/events.ts';
 import { convertProgram } from '../../precision/convert.ts';
 import { foldBias } from './fold-bias.ts';
+import { standardise } from './standardise.ts';
 
 /** The operator set that has DequantizeLinear with one scale per channel. */
 const leastOpset = 13;
@@ -50,6 +51,7 @@ export const prepareProgram = (
   source: Program,
 ): { readonly program: Program; readonly findings: readonly Finding[] } => {
   const { program, findings } = widen(source);
+  if (standardise(program, nameSource(program.graph)) > 0) inferShapes(program);
   foldConstants(program, hasTiedWeight(program) ? {} : { maxSharedBytes: Number.POSITIVE_INFINITY });
   inferShapes(program);
   eliminateIdentity(program);

@@ -1,0 +1,94 @@
+import { internalError } from '../../../errors.ts';
+import { chooseGrid, matmul, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
+import { clipSearchFor } from './clip.ts';
+import type { RoundingMethod, RoundingProblem } from './method.ts';
+
+/** Share of the mean diagonal of H that keeps the target near the weight where inputs say nothing. */
+const ridge = 1e-4;
+const dampRetries = 4;
+
+/** (columns, rows) of a matrix (rows, columns). */
+const transposed = (matrix: Float64Array, rows: number, columns: number): Float64Array => {
+  const result = new Float64Array(matrix.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) result[column * rows + row] = matrix[row * columns + column]!;
+  return result;
+};
+
+const withRidge = (matrix: Float64Array, columns: number, amount: number): Float64Array => {
+  const result = matrix.slice();
+  for (let column = 0; column < columns; column++) result[column * (columns + 1)]! += amount;
+  return result;
+};
+
+/**
+ * The weight that, on the inputs as they have become, comes nearest to what the exact weight gives on the inputs as they
+ * were: W (G + δ)(H + δ)⁻¹, G = E[x_full xᵀ]; G = H where the inputs as they were are not known.
+ */
+const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => {
+  const { weight, rows, columns, signal, gram } = problem;
+  if (!gram) throw internalError('qronos was called without H');
+  const cross = problem.cross ?? gram;
+  let trace = 0;
+  for (let column = 0; column < columns; column++) trace += gram[column * (columns + 1)]!;
+  const delta = trace > 0 ? (ridge * trace) / columns : 1;
+  const a = Float64Array.from(weight);
+  const right = await matmul({ a, rows, inner: columns, b: withRidge(cross, columns, delta), columns, signal });
+  const solved = await solveSymmetricPositive(
+    withRidge(gram, columns, delta),
+    columns,
+    transposed(right, rows, columns),
+    rows,
+    { signal },
+  );
+  return Float32Array.from(transposed(solved, columns, rows));
+};
+
+/**
+ * Rounds so that W x_full ≈ Q x with x the inputs that have gone through rounded weights (Qronos, arXiv 2505.11695): the
+ * target is the least-squares weight for the present inputs, the order and the corrections are those of GPTQ, the grids
+ * those of the original weight. (The paper picks its first column against the uncorrected rest; all others are equal.)
+ */
+export const qronos: RoundingMethod = {
+  name: 'qronos',
+  summary: 'as gptq, towards what the unquantized model gives: repairs what earlier rounding did',
+  needs: 'pairs',
+  goal: targetWeight,
+  async round(problem) {
+    const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
+    if (!gram) throw internalError('qronos was called without H');
+    const clip = clipSearchFor(problem);
+    const grid = {
+      bits: scheme.bits,
+      groupSize,
+      scheme: scheme.grid,
+      scaleType,
+      ...(clip ? { clip } : {}),
+    };
+    const grids = await chooseGrid({ weight, rows, columns, ...grid, signal });
+    const target = problem.goal ?? (await targetWeight(problem));
+    const damp = settings.damp / 10;
+    const solved = await solve({
+      weight: target,
+      rows,
+      columns,
+      hessian: gram,
+      ...grid,
+      grids,
+      actOrder: settings.actOrder,
+      damp,
+      maxDampRetries: dampRetries,
+      signal,
+    });
+    const { codes, scales, zeroPoints, dampUsed, deadColumns } = solved;
+    return {
+      codes,
+      scales,
+      zeroPoints,
+      facts: { damp: dampUsed, dead_columns: deadColumns },
+      ...(solved.dampRetries > 0
+        ? { fallback: `H is not positive definite with damping ${damp}: ${dampUsed} was needed` }
+        : {}),
+    };
+  },
+};
