@@ -39,7 +39,7 @@ export const openEventLog = (path: string): { readonly listener: Listener; close
   };
   return {
     listener: (event) => {
-      if (open && worthKeeping(event)) writeSync(file, `${JSON.stringify(event)}\n`);
+      if (open && worthKeeping(event)) orExplain(path, () => writeSync(file, `${JSON.stringify(event)}\n`));
     },
     close: () => {
       if (open) closeSync(file);

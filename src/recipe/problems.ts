@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { CompressError, CompressErrors, type ErrorFacts } from '../errors.ts';
 import { knownKeysAt } from './known-keys.ts';
 import type { KeyPath, RecipeSource } from './source.ts';
-import { describeValue, issueMessage, suggestion } from './words.ts';
+import { issueMessage, suggestion } from './words.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -144,8 +144,3 @@ const nearHint = (found: string, values: readonly unknown[]): string | undefined
   const hint = suggestion(found, words);
   return hint?.startsWith('Did') ? hint : undefined;
 };
-
-/** `expected …, found …` for checks that zod does not make. */
-export const expected = (what: string, found: unknown): { readonly message: string } => ({
-  message: `expected ${what}, found ${describeValue(found)}`,
-});

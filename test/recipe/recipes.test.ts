@@ -6,7 +6,9 @@ import { z } from 'zod';
 import { recipeJsonSchema } from '../../src/recipe/json-schema.ts';
 import { readRecipeFile } from '../../src/recipe/load.ts';
 import { planRecipe } from '../../src/recipe/plan.ts';
+import { runRecipe } from '../../src/recipe/run.ts';
 import { sharedData } from '../shared.ts';
+import { freshFolder } from './tiny-run.ts';
 
 const folder = join(import.meta.dirname, '../../recipes');
 const recipes = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
@@ -30,6 +32,23 @@ describe.each(recipes)('recipes/%s', (name) => {
       expect(plan.evaluation[0]?.samples).toBeGreaterThan(0);
     },
   );
+});
+
+describe('recipes on the fixtures', () => {
+  test.each(recipes.filter((name) => name.startsWith('quickstart')))('%s passes its own gates', async (name) => {
+    const output = freshFolder();
+    process.env.COMPRESS_CACHE = join(output, 'cache');
+    try {
+      const recipe = readRecipeFile(join(folder, name), [
+        { path: ['output'], value: join(output, 'out'), flag: 'output' },
+      ]);
+      const report = await runRecipe(recipe);
+      expect(report.gates.filter(({ passed }) => !passed)).toEqual([]);
+      expect(report).toMatchObject({ outcome: 'done' });
+    } finally {
+      delete process.env.COMPRESS_CACHE;
+    }
+  });
 });
 
 describe('schemas/recipe.schema.json', () => {
