@@ -14,6 +14,11 @@ import { type JobOptions, runJob } from './job.ts';
 export interface GptqInput extends WeightMatrix, GridOptions, JobOptions {
   /** H (columns, columns), symmetric: second moment of the inputs, at any scale. */
   readonly hessian: Float64Array;
+  /**
+   * Grids to round on, (rows, groups) each; zero points null where every zero is 2^(bits-1). By default they are chosen
+   * from the weight. For targets that are not the weight itself (Qronos).
+   */
+  readonly grids?: { readonly scales: Float32Array; readonly zeroPoints: Uint8Array | null } | undefined;
   /** Round columns by falling diagonal of H rather than in natural order. */
   readonly actOrder: boolean;
   /** Part of the mean diagonal of H (columns that are not dead) added to its diagonal. Default 0.01. */
@@ -52,7 +57,10 @@ export const gptq = async (input: GptqInput): Promise<GptqResult> => {
     throw new CompressError({ code: 'usage', message: `a damping of ${damp} makes no sense`, hint: 'Use 0.01.' });
   const options = { byActivation: actOrder, damp, retries: maxDampRetries, blockSize, exact };
   try {
-    const found = await runJob(input, (control) => addon().gptq(matrix, hessian, grid, options, control));
+    const { scales = null, zeroPoints = null } = input.grids ?? {};
+    const found = await runJob(input, (control) =>
+      addon().gptq(matrix, hessian, grid, options, scales, zeroPoints, control),
+    );
     return {
       codes: found.codes,
       scales: found.scales,
