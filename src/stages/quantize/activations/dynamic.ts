@@ -13,6 +13,9 @@ import { probeSites } from './integer/probe.ts';
 import type { DynamicOptions } from './options.ts';
 import { prepareProgram } from './prepare/prepare.ts';
 
+/** Weights with fewer elements save less than the nodes of their integer form take: keeping them gives nothing away. */
+const smallestWorthwhile = 256;
+
 /** Sites that must stay in floating point, each with the reason. */
 const findLossy = async (
   program: Program,
@@ -60,8 +63,9 @@ export const quantizeDynamic = async (
   removeDead(program);
   for (const site of sites)
     context.emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: forms.get(site) ?? '' } });
-  const kept = [...lossy].map(
-    ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
-  );
+  const kept = [...lossy].map(([site, reason]): Finding => {
+    const kind = site.rows * site.columns < smallestWorthwhile ? 'fact' : 'fallback';
+    return { kind, text: `kept in float: ${reason}`, site: site.name };
+  });
   return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
 };

@@ -1,4 +1,5 @@
 import { cloneGraph } from '../../../ir/clone.ts';
+import { type NameSource, nameSource } from '../../../ir/edit/names.ts';
 import { type Graph, Node, type Program, tensorAttribute, Value } from '../../../ir/graph.ts';
 import { floatTensor } from '../../../ir/read.ts';
 
@@ -12,20 +13,20 @@ export interface Exposed {
 }
 
 /** Another value that holds the same: a graph hands out a value only once, and the other branch has its own there. */
-const copyOf = (value: Value, graph: Graph): Value => {
-  const copy = new Value(`${value.name}/copy`, value.type);
+const copyOf = (value: Value, graph: Graph, names: NameSource): Value => {
+  const copy = new Value(names.fresh(`${value.name}/copy`), value.type);
   graph.insert(new Node({ op: 'Identity', inputs: [value], outputs: [copy] }));
   return copy;
 };
 
 /** The value one level further out: a new output of the If that holds the body. */
-const passOut = (value: Value, body: Graph, owner: Node): Value => {
-  const outside = new Value(`${value.name}/out`);
+const passOut = (value: Value, body: Graph, owner: Node, names: NameSource): Value => {
+  const outside = new Value(names.fresh(`${value.name}/out`));
   const index = owner.outputs.length;
-  body.outputs[index] = body.outputs.includes(value) ? copyOf(value, body) : value;
+  body.outputs[index] = body.outputs.includes(value) ? copyOf(value, body, names) : value;
   for (const branch of owner.subgraphs())
     if (branch !== body) {
-      const nothing = new Value(`${value.name}/none`);
+      const nothing = new Value(names.fresh(`${value.name}/none`));
       branch.insert(
         new Node({
           op: 'Constant',
@@ -41,12 +42,12 @@ const passOut = (value: Value, body: Graph, owner: Node): Value => {
 };
 
 /** The main graph's value that holds `value`, made where it has to be; undefined when something other than If is between. */
-const reachMain = (value: Value, home: Graph): Value | undefined => {
+const reachMain = (value: Value, home: Graph, names: NameSource): Value | undefined => {
   let place = value;
   for (let graph = home; graph.ownerNode; ) {
     const owner: Node = graph.ownerNode;
     if (owner.op !== 'If' || owner.domain !== '' || !owner.graph) return undefined;
-    place = passOut(place, graph, owner);
+    place = passOut(place, graph, owner, names);
     graph = owner.graph;
   }
   return place;
@@ -56,12 +57,13 @@ const reachMain = (value: Value, home: Graph): Value | undefined => {
 export const exposeValues = (program: Program, values: Iterable<Value>): Exposed => {
   const known = new Map<Value, Value>();
   const graph = cloneGraph(program.graph, known);
+  const names = nameSource(graph);
   const places = new Map<Value, Value>();
   const hidden: Value[] = [];
-  for (const value of values) {
+  for (const value of new Set(values)) {
     const copy = known.get(value);
     const home = copy?.producer?.graph ?? graph;
-    const place = copy && reachMain(copy, home);
+    const place = copy && reachMain(copy, home, names);
     if (place) places.set(value, place);
     else hidden.push(value);
   }

@@ -257,13 +257,24 @@ describe('a site that would lose too much', () => {
   test('is kept without data when its weights are a thousandfold apart', async () => {
     const uneven = graphOf(
       '4, 4, 6, 6',
-      ` base: float32[8, 4, 3, 3] = random(seed=1)
+      ` base: float32[16, 4, 3, 3] = random(seed=1)
  shrink: float32[1, 4, 1, 1] = [[[[0.001]], [[1]], [[1]], [[1]]]]
  w = Mul(base, shrink)
  y = Conv(x, w) { name: "uneven" }`,
     );
     const { findings } = await quantize(uneven);
     expect(findings).toEqual([expect.objectContaining({ kind: 'fallback', site: 'uneven' })]);
+  });
+
+  test('is no loss where its weight is too small to become smaller', async () => {
+    const tiny = graphOf(
+      '4, 4, 6, 6',
+      ` base: float32[4, 4, 3, 3] = random(seed=1)
+ shrink: float32[1, 4, 1, 1] = [[[[0.001]], [[1]], [[1]], [[1]]]]
+ w = Mul(base, shrink)
+ y = Conv(x, w) { name: "uneven" }`,
+    );
+    expect((await quantize(tiny)).findings).toEqual([expect.objectContaining({ kind: 'fact', site: 'uneven' })]);
   });
 
   test('is found inside a branch by the runs that take it', async () => {

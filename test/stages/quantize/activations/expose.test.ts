@@ -32,7 +32,7 @@ const feeds = (first: number): Record<string, NumericArray> => ({
 
 test('values of branches within branches reach the outside, empty where the branch is not taken', async () => {
   const wanted = ['a', 'h', 'i', 'p', 'q'].map(valueNamed);
-  const exposed = exposeValues(program, wanted);
+  const exposed = exposeValues(program, [...wanted, ...wanted]);
   expect(exposed.hidden).toEqual([]);
   const copy = exposed.program;
   for (const place of exposed.places.values()) if (!copy.graph.outputs.includes(place)) copy.graph.outputs.push(place);
