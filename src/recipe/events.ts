@@ -45,6 +45,28 @@ export type RunEvent =
       readonly unit: string;
       readonly item?: string;
     }
+  /** One step of training: losses of the batch, before the step was taken. */
+  | {
+      readonly type: 'training-step';
+      readonly stage: string;
+      readonly step: number;
+      readonly steps: number;
+      readonly loss: number;
+      readonly parts: Readonly<Record<string, number>>;
+      readonly learningRate: number;
+      /** Length of the gradient before clipping. */
+      readonly gradientNorm: number;
+      /** Tokens (samples that are no windows) seen so far. */
+      readonly seen: number;
+    }
+  /** The held-out loss after a step. */
+  | {
+      readonly type: 'training-judged';
+      readonly stage: string;
+      readonly step: number;
+      readonly steps: number;
+      readonly value: number;
+    }
   | {
       readonly type: 'site-finished';
       readonly stage: string;

@@ -15,9 +15,19 @@ export interface Scratch {
   readonly directory: string;
 }
 
+/** Models beside the one that a stage changes. */
+export interface ModelSource {
+  /** The recipe's model as it was opened. */
+  readonly original: Model;
+  /** Opens a model that `Stage.references` names, by the same path. */
+  open(path: string): Promise<Model>;
+}
+
 /** What a stage may use. It cannot reach recipe files, outputs, the clock or the terminal. */
 export interface StageContext {
   readonly calibration: Dataset | undefined;
+  /** Absent where a stage is run outside of a recipe. */
+  readonly models?: ModelSource;
   readonly engine: Engine;
   /** Bytes that activations and statistics may take in memory before they spill to `scratch`. */
   readonly maxMemoryBytes: number;
@@ -63,6 +73,8 @@ export interface Stage<Options> {
   readonly options: z.ZodType<Options>;
   /** Whether it needs calibration data under these options. */
   needsCalibration(options: Options): boolean;
+  /** Paths of other models that these options name; absent where a stage never looks at any. */
+  references?(options: Options): readonly string[];
   plan(model: Model, options: Options): StagePlan;
   run(model: Model, options: Options, context: StageContext): Promise<StageResult>;
 }

@@ -1,0 +1,250 @@
+import { z } from 'zod';
+import type { FeatureLossName } from '../../training/losses/features.ts';
+import { type DistributionLossName, distributionLosses } from '../../training/losses/table.ts';
+import type { OptimizerName } from '../../training/optimizers/table.ts';
+import { type ScheduleName, scheduleNames } from '../../training/schedules.ts';
+import type { ScaleTraining } from '../../training/weights/quantized.ts';
+
+export interface TeacherChoice {
+  /** 'input': the model that the recipe began with. */
+  readonly path: string;
+  /** Share among all teachers; not yet scaled to sum 1. */
+  readonly weight: number;
+}
+
+export interface DistributionWish {
+  readonly name: DistributionLossName;
+  readonly weight: number;
+  readonly mixture: number;
+}
+
+export interface HiddenWish {
+  readonly weight: number;
+  readonly loss: FeatureLossName;
+  /** Teacher layer by student layer; undefined: evenly spread, or as inherited. */
+  readonly layers: readonly (readonly [student: number, teacher: number])[] | undefined;
+}
+
+export interface FeatureWish {
+  readonly student: string;
+  readonly teacher: string;
+  readonly weight: number;
+  readonly loss: FeatureLossName;
+}
+
+/** How long to train: the first that is given, else a usual number of steps. */
+export type Budget =
+  | { readonly kind: 'steps'; readonly steps: number }
+  | { readonly kind: 'items'; readonly items: number };
+
+export interface DistillOptions {
+  readonly teachers: readonly TeacherChoice[];
+  /** Layers of the present model that the student keeps; undefined: all. */
+  readonly layers: readonly number[] | undefined;
+  readonly targets: readonly string[];
+  readonly ignore: readonly string[];
+  readonly adapters: { readonly rank: number; readonly alpha: number } | undefined;
+  readonly scales: ScaleTraining;
+  readonly distributions: readonly DistributionWish[];
+  readonly hidden: HiddenWish | undefined;
+  readonly features: readonly FeatureWish[];
+  readonly temperature: number;
+  readonly budget: Budget;
+  readonly batch: number;
+  readonly microBatch: number | undefined;
+  readonly learningRate: number | 'auto';
+  readonly schedule: ScheduleName;
+  /** Share of the steps. */
+  readonly warmup: number;
+  readonly optimizer: OptimizerName;
+  readonly weightDecay: number;
+  readonly clipNorm: number;
+  readonly average: number;
+  readonly holdOut: number;
+  readonly validateEvery: number | undefined;
+  readonly patience: number;
+}
+
+const names = Object.keys(distributionLosses) as [DistributionLossName, ...DistributionLossName[]];
+const optimizerNames = ['adamw', 'muon', 'sign-sgd'] as const satisfies readonly OptimizerName[];
+const positive = z.number().positive();
+const count = z.int().min(1);
+const share = z.number().min(0).max(1);
+const featureLoss = z.enum(['mse', 'cosine']);
+
+const teacher = z.union([
+  z.string().min(1),
+  z.strictObject({
+    path: z.string().min(1),
+    weight: positive.default(1).describe('Share of this teacher among several.'),
+  }),
+]);
+
+const distributionWish = z.union([
+  positive,
+  z.strictObject({
+    weight: positive.default(1),
+    mixture: share.optional().describe('Share in the mixture of the skewed and Jensen-Shannon losses.'),
+  }),
+]);
+
+const hiddenWish = z.union([
+  positive,
+  z.strictObject({
+    weight: positive.default(1),
+    loss: featureLoss.default('mse'),
+    layers: z
+      .record(z.string().regex(/^\d+$/), z.int().min(0))
+      .optional()
+      .describe('Teacher layer by student layer, from 0; by default evenly spread.'),
+  }),
+]);
+
+const losses = z
+  .strictObject({
+    ...Object.fromEntries(
+      names.map((name) => [name, distributionWish.optional().describe(distributionLosses[name].summary)]),
+    ),
+    hidden: hiddenWish.optional().describe('Hidden states after the layers, projected where widths differ.'),
+    features: z
+      .array(
+        z.strictObject({
+          student: z.string().min(1).describe('Value of the student’s graph.'),
+          teacher: z.string().min(1).optional().describe('Value of the teacher’s graph; the same name by default.'),
+          weight: positive.default(1),
+          loss: featureLoss.default('mse'),
+        }),
+      )
+      .optional()
+      .describe('Named values to be alike, such as the output of an encoder.'),
+  })
+  .describe('What is made small: a weight for each loss (default forward-kl: 1).');
+
+const distillInput = z.strictObject({
+  teacher: z
+    .union([teacher, z.array(teacher).min(1)])
+    .default('input')
+    .describe('Model to learn from: a path, "input" for the model that the recipe began with, or several.'),
+  layers: z
+    .array(z.int().min(0))
+    .min(1)
+    .optional()
+    .describe('Layers that the student keeps of the present model, such as [0, 2, 4]; by default all.'),
+  targets: z.array(z.string().min(1)).min(1).optional().describe('Weights to train (default all), as in quantize.'),
+  ignore: z.array(z.string().min(1)).optional().describe('Weights to leave as they are.'),
+  adapters: z
+    .strictObject({
+      rank: count.default(8),
+      alpha: positive.optional().describe('Their product is multiplied by alpha / rank (default alpha = rank).'),
+    })
+    .optional()
+    .describe('Train low-rank adapters of the matrices, merged at the end, instead of all weights.'),
+  scales: z
+    .enum(['learned', 'fixed'])
+    .default('learned')
+    .describe('Whether the scales of quantized weights are trained with their integers.'),
+  losses: losses.optional(),
+  temperature: positive.default(1).describe('Softens both distributions; losses are multiplied by its square.'),
+  steps: count.optional().describe('Steps to train (default 300).'),
+  tokens: count.optional().describe('Tokens (images, samples) to train on, instead of steps.'),
+  batch: count.default(8).describe('Samples of a step.'),
+  micro_batch: count.optional().describe('Samples run at once; by default as many as memory allows.'),
+  learning_rate: z
+    .union([positive, z.literal('auto')])
+    .default('auto')
+    .describe('Greatest learning rate. auto: the smaller, the nearer the student starts to its teacher.'),
+  schedule: z.enum(scheduleNames as [ScheduleName, ...ScheduleName[]]).default('cosine'),
+  warmup: share.default(0.05).describe('Share of the steps in which the learning rate grows.'),
+  optimizer: z.enum(optimizerNames).default('adamw'),
+  weight_decay: z.number().min(0).default(0),
+  clip_norm: positive.default(1).describe('Greatest length of a gradient.'),
+  average: z
+    .number()
+    .min(0)
+    .max(0.99999)
+    .default(0)
+    .describe('Decay of a running average of the weights that is judged and kept; 0: none.'),
+  hold_out: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0.06)
+    .describe('Share of the samples to judge by; the best judged weights are kept.'),
+  validate_every: count.optional().describe('Steps between judgements (default a tenth of all).'),
+  patience: count.default(5).describe('Judgements without a better one before training ends.'),
+});
+
+type DistillInput = z.output<typeof distillInput>;
+
+const teachersOf = (written: DistillInput['teacher']): TeacherChoice[] =>
+  (Array.isArray(written) ? written : [written]).map((one) =>
+    typeof one === 'string' ? { path: one, weight: 1 } : one,
+  );
+
+const distributionsOf = (written: DistillInput['losses']): DistributionWish[] => {
+  const given = (written ?? {}) as Readonly<Record<string, z.output<typeof distributionWish> | undefined>>;
+  return names.flatMap((name): DistributionWish[] => {
+    const wish = given[name];
+    if (wish === undefined) return [];
+    const { usualMixture = 0 }: { readonly usualMixture?: number } = distributionLosses[name];
+    return [
+      typeof wish === 'number'
+        ? { name, weight: wish, mixture: usualMixture }
+        : { name, weight: wish.weight, mixture: wish.mixture ?? usualMixture },
+    ];
+  });
+};
+
+const hiddenOf = (written: z.output<typeof hiddenWish> | undefined): HiddenWish | undefined => {
+  if (written === undefined) return undefined;
+  if (typeof written === 'number') return { weight: written, loss: 'mse', layers: undefined };
+  const { weight, loss, layers } = written;
+  return {
+    weight,
+    loss,
+    layers: layers && Object.entries(layers).map(([student, teacher]) => [Number(student), teacher] as const),
+  };
+};
+
+/** Strict options of the stage: every default filled in. */
+export const distillOptions = distillInput.transform((input, issues): DistillOptions => {
+  const { losses: wished, steps, tokens } = input;
+  if (steps !== undefined && tokens !== undefined)
+    issues.addIssue({
+      code: 'custom',
+      message: '"tokens" and "steps" both say how long to train: keep one',
+      path: ['tokens'],
+    });
+  const distributions = distributionsOf(wished);
+  const hidden = hiddenOf(wished?.hidden as z.output<typeof hiddenWish> | undefined);
+  const features = (wished?.features ?? []).map((feature) => ({
+    ...feature,
+    teacher: feature.teacher ?? feature.student,
+  }));
+  const nothing = distributions.length === 0 && !hidden && features.length === 0;
+  return {
+    teachers: teachersOf(input.teacher),
+    layers: input.layers,
+    targets: input.targets ?? ['*'],
+    ignore: input.ignore ?? [],
+    adapters: input.adapters && { rank: input.adapters.rank, alpha: input.adapters.alpha ?? input.adapters.rank },
+    scales: input.scales,
+    distributions: nothing ? [{ name: 'forward-kl', weight: 1, mixture: 0 }] : distributions,
+    hidden,
+    features,
+    temperature: input.temperature,
+    budget: tokens === undefined ? { kind: 'steps', steps: steps ?? 300 } : { kind: 'items', items: tokens },
+    batch: input.batch,
+    microBatch: input.micro_batch,
+    learningRate: input.learning_rate,
+    schedule: input.schedule,
+    warmup: input.warmup,
+    optimizer: input.optimizer,
+    weightDecay: input.weight_decay,
+    clipNorm: input.clip_norm,
+    average: input.average,
+    holdOut: input.hold_out,
+    validateEvery: input.validate_every,
+    patience: input.patience,
+  };
+});

@@ -1,0 +1,66 @@
+import { evaluateDim } from '../ir/dimension.ts';
+import type { Graph, Program, Value } from '../ir/graph.ts';
+import { elementCount } from '../ir/shape.ts';
+import type { Batch } from './batches.ts';
+import type { StepProgram } from './step-program.ts';
+
+/** Predicted bytes of a training step. */
+export interface StepMemory {
+  /** Of activations that are kept for the backward pass, for one sample. */
+  readonly perSample: number;
+  /** Of weights, gradients and optimizer states, whatever the batch. */
+  readonly fixed: number;
+}
+
+/** Values of the symbolic dimensions of a program's inputs under a batch. */
+const symbolsOf = (program: Program, batch: Batch): Map<string, number> => {
+  const symbols = new Map<string, number>();
+  for (const value of program.graph.inputs) {
+    const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
+    shape?.forEach((dim, axis) => {
+      const length = batch.feeds.get(value.name)?.shape[axis];
+      if (typeof dim === 'string' && length !== undefined) symbols.set(dim, length);
+    });
+  }
+  return symbols;
+};
+
+/** Bytes of a float value; a dimension that is not known counts as the rows of the batch. */
+const bytesOf = (value: Value, symbols: ReadonlyMap<string, number>, rows: number): number => {
+  const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
+  if (!shape) return 0;
+  return 4 * elementCount(shape.map((dim) => evaluateDim(dim, symbols) ?? rows));
+};
+
+const gradientPrefix = 'train/gradient';
+
+/** Values of the forward pass that the backward pass reads. */
+const keptValues = (graph: Graph): Set<Value> => {
+  const kept = new Set<Value>();
+  for (const node of graph.nodes) {
+    if (!node.name.startsWith(gradientPrefix)) continue;
+    for (const value of node.inputs)
+      if (value?.producer && !value.producer.name.startsWith(gradientPrefix)) kept.add(value);
+  }
+  return kept;
+};
+
+/**
+ * Predicts the memory of a step from the shapes of its graph.
+ * @param sample a batch of one sample.
+ * @param parameters how many numbers are trained.
+ */
+export const predictMemory = (step: StepProgram, sample: Batch, parameters: number): StepMemory => {
+  const { program } = step;
+  const symbols = symbolsOf(program, sample);
+  const rows = sample.rows.weights.length;
+  let perSample = 0;
+  let largest = 0;
+  for (const value of keptValues(program.graph)) {
+    const bytes = bytesOf(value, symbols, rows);
+    perSample += bytes;
+    largest = Math.max(largest, bytes);
+  }
+  // Values, best values, two states, gradients and what the session packs of them.
+  return { perSample: perSample + 2 * largest, fixed: parameters * 4 * 7 };
+};
