@@ -12,7 +12,7 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// Columns that are eliminated at once.
+/// Columns that are eliminated at once, one after another.
 const BLOCK: usize = 128;
 /// Columns of a panel that one thread works on.
 const PANEL: usize = 128;
@@ -27,44 +27,54 @@ pub enum FactorFault {
 
 /// Replaces the lower triangle of a symmetric matrix (n, n) by L with A = L Lᵀ. Only the lower triangle is read; what
 /// lies above the diagonal is garbage afterwards.
-pub fn factor(mut matrix: MatMut<f64>, control: &Control) -> Result<(), FactorFault> {
-    let n = matrix.nrows();
+///
+/// The matrix is halved until a block is left: the longer the sums of the updates, the less memory is moved.
+pub fn factor(matrix: MatMut<f64>, control: &Control) -> Result<(), FactorFault> {
     let mut workspace = MemBuffer::new(cholesky_in_place_scratch::<f64>(BLOCK, Par::Seq, Default::default()));
-    let mut done = 0;
-    while done < n {
+    factor_from(matrix, 0, MemStack::new(&mut workspace), control)
+}
+
+/// Factors a diagonal part of a matrix that begins at column `first`.
+fn factor_from(
+    matrix: MatMut<f64>,
+    first: usize,
+    workspace: &mut MemStack,
+    control: &Control,
+) -> Result<(), FactorFault> {
+    let n = matrix.nrows();
+    if n <= BLOCK {
         control.checkpoint().map_err(FactorFault::Stopped)?;
-        let width = BLOCK.min(n - done);
-        let rest = matrix.as_mut().submatrix_mut(done, done, n - done, n - done);
-        let (left, mut trailing) = rest.split_at_col_mut(width);
-        let (mut diagonal, mut below) = left.split_at_row_mut(width);
-        cholesky_in_place(
-            diagonal.as_mut(),
-            Default::default(),
-            Par::Seq,
-            MemStack::new(&mut workspace),
-            Default::default(),
-        )
-        .map_err(|LltError::NonPositivePivot { index }| FactorFault::Pivot(done + index))?;
-        let diagonal = diagonal.as_ref();
-        let bad = |index: &usize| diagonal[(*index, *index)] <= 0.0 || diagonal[(*index, *index)].is_nan();
-        if let Some(index) = (0..width).find(bad) {
-            return Err(FactorFault::Pivot(done + index));
-        }
-        for_each_panel(below.as_mut().transpose_mut(), 0, PANEL, &|_, panel| {
-            solve_lower_triangular_in_place(diagonal, panel, Par::Seq);
-        });
-        let below = below.as_ref();
-        let height = below.nrows();
-        for_each_panel(trailing.as_mut().subrows_mut(width, height), 0, PANEL, &|first, panel| {
-            let columns = panel.ncols();
-            let lower = panel.subrows_mut(first, height - first);
-            let left = below.subrows(first, height - first);
-            let right = below.subrows(first, columns).transpose();
-            matmul(lower, Accum::Add, left, right, -1.0, Par::Seq);
-        });
-        done += width;
+        return factor_block(matrix, workspace).map_err(|pivot| FactorFault::Pivot(first + pivot));
     }
-    Ok(())
+    let middle = (n / 2).next_multiple_of(BLOCK);
+    let (left, right) = matrix.split_at_col_mut(middle);
+    let (mut head, mut below) = left.split_at_row_mut(middle);
+    let mut tail = right.subrows_mut(middle, n - middle);
+    factor_from(head.as_mut(), first, workspace, control)?;
+    let head = head.as_ref();
+    for_each_panel(below.as_mut().transpose_mut(), 0, PANEL, &|_, panel| {
+        solve_lower_triangular_in_place(head, panel, Par::Seq);
+    });
+    let below = below.as_ref();
+    let height = n - middle;
+    for_each_panel(tail.as_mut(), 0, PANEL, &|first, panel| {
+        let columns = panel.ncols();
+        let left = below.subrows(first, height - first);
+        let right = below.subrows(first, columns).transpose();
+        matmul(panel.subrows_mut(first, height - first), Accum::Add, left, right, -1.0, Par::Seq);
+    });
+    factor_from(tail, first + middle, workspace, control)
+}
+
+/// Factors one block; fails with the first pivot that is not positive.
+fn factor_block(mut block: MatMut<f64>, workspace: &mut MemStack) -> Result<(), usize> {
+    cholesky_in_place(block.as_mut(), Default::default(), Par::Seq, workspace, Default::default())
+        .map_err(|LltError::NonPositivePivot { index }| index)?;
+    let bad = |index: &usize| block[(*index, *index)] <= 0.0 || block[(*index, *index)].is_nan();
+    match (0..block.nrows()).find(bad) {
+        None => Ok(()),
+        Some(index) => Err(index),
+    }
 }
 
 /// L⁻ᵀ, upper triangular, zeros below: column-major, so its storage read by rows is L⁻¹.
