@@ -41,7 +41,9 @@ const step = async (name) => {
   await import(new URL(`./${name}`, import.meta.url).href);
 };
 
-if (!dependenciesInstalled()) run('npm', ['ci', '--no-audit', '--no-fund']);
+// Not `npm ci`: that refuses a lockfile without every platform's optional packages, and not every registry has them all.
+// Versions come from the lockfile all the same.
+if (!dependenciesInstalled()) run('npm', ['install', '--no-save', '--no-audit', '--no-fund']);
 await step('build-native.mjs');
 await step('generate-proto.mjs');
 const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
