@@ -1,0 +1,50 @@
+// `npm run bench`: speeds of the native kernels and the cost of rounding a large model, beside the last accepted figures.
+// `npm run bench -- --accept` writes what was measured as the accepted figures. Machines are noisy: compare ratios within
+// one run, and repeat before believing a difference.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { kernelBenchmarks } from './kernels.ts';
+import { rtnLargeBenchmark } from './rtn-large.ts';
+
+interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+}
+
+const acceptedFile = join(import.meta.dirname, 'accepted.json');
+
+const readAccepted = (): Map<string, Figure> => {
+  if (!existsSync(acceptedFile)) return new Map();
+  const figures = JSON.parse(readFileSync(acceptedFile, 'utf8')) as Figure[];
+  return new Map(figures.map((figure) => [figure.name, figure]));
+};
+
+const measure = async (): Promise<Figure[]> => {
+  const kernels = await kernelBenchmarks();
+  const large = await rtnLargeBenchmark();
+  return [
+    ...kernels.map(({ name, value, unit }) => ({ name, value, unit })),
+    { name: 'rtn 4 bits of a 1.5 GB model: time', value: large.seconds, unit: 's' },
+    { name: 'rtn 4 bits of a 1.5 GB model: processor time', value: large.cpuSeconds, unit: 's' },
+    { name: 'rtn 4 bits of a 1.5 GB model: peak memory', value: large.peakBytes / 1e6, unit: 'MB' },
+    { name: 'rtn 4 bits of a 1.5 GB model: written', value: large.bytesOut / 1e6, unit: 'MB' },
+  ];
+};
+
+const accepted = readAccepted();
+const figures = await measure();
+const width = Math.max(...figures.map(({ name }) => name.length));
+console.log(`${'benchmark'.padEnd(width)}  ${'measured'.padStart(10)}  ${'accepted'.padStart(10)}   ratio`);
+for (const { name, value, unit } of figures) {
+  const before = accepted.get(name)?.value;
+  const ratio = before === undefined ? '' : (value / before).toFixed(2);
+  const known = before === undefined ? '–' : before.toPrecision(4);
+  console.log(
+    `${name.padEnd(width)}  ${value.toPrecision(4).padStart(10)}  ${known.padStart(10)}  ${ratio.padStart(6)}  ${unit}`,
+  );
+}
+if (process.argv.includes('--accept')) {
+  const rounded = figures.map((figure) => ({ ...figure, value: Number(figure.value.toPrecision(4)) }));
+  writeFileSync(acceptedFile, `${JSON.stringify(rounded, null, 2)}\n`);
+}
