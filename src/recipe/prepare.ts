@@ -14,6 +14,7 @@ import type { NamedDataset } from './datasets.ts';
 import { joinDatasets } from './joined-dataset.ts';
 import { Problems } from './problems.ts';
 import type { Recipe } from './recipe.ts';
+import { openReferences } from './references.ts';
 import type { KeyPath } from './source.ts';
 
 /** An open dataset under the name that reports use. */
@@ -68,6 +69,7 @@ export const prepareRun = async (recipe: Recipe): Promise<PreparedRun> => {
     evaluation.push({ ...data, metrics: await chooseMetrics(recipe, model.program, data) });
   const plans: StagePlan[] = [];
   for (const stage of recipe.stages) {
+    await attempt(problems, stage.path, () => openReferences(stage, recipe));
     const plan = await attempt(problems, stage.path, async () => stage.card.plan(model, stage.options));
     if (plan) plans.push(plan);
   }

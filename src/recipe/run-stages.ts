@@ -9,6 +9,7 @@ import { contentKey } from './cache-keys.ts';
 import type { Entry } from './entries.ts';
 import type { Emit, Finding } from './events.ts';
 import type { Recipe } from './recipe.ts';
+import { hashReferences, modelSource } from './references.ts';
 import { toolFingerprint } from './tool.ts';
 
 /** What the stages of a run are given. */
@@ -35,10 +36,16 @@ export interface StagesResult {
 
 /**
  * Key of a stage's result: what went in (by the key of the step before it), the stage with its decided options, the
- * calibration samples where it looks at them, the seed, and the program's own code.
+ * calibration samples where it looks at them, other models that it names, the seed, and the program's own code.
  */
-const stageKey = (inputKey: string, stage: Entry<Stage<unknown>>, { recipe, calibration }: StagesContext): string =>
-  contentKey({
+const stageKey = async (
+  inputKey: string,
+  stage: Entry<Stage<unknown>>,
+  { recipe, calibration, signal }: StagesContext,
+): Promise<string> => {
+  const references = await hashReferences(stage, recipe, signal);
+  return contentKey({
+    ...(references.length > 0 ? { references } : {}),
     input: inputKey,
     stage: stage.name,
     options: stage.options,
@@ -46,6 +53,7 @@ const stageKey = (inputKey: string, stage: Entry<Stage<unknown>>, { recipe, cali
     seed: recipe.seed,
     tool: toolFingerprint(),
   });
+};
 
 /**
  * Runs the stages of a recipe one after the other. Each result is stored and read back before the next stage, so that
@@ -57,10 +65,10 @@ export const runStages = async (opened: Model, inputKey: string, context: Stages
   let model = opened;
   let key = inputKey;
   for (const [index, stage] of context.recipe.stages.entries()) {
-    key = stageKey(key, stage, context);
+    key = await stageKey(key, stage, context);
     const found = context.fresh ? undefined : await context.cache.stage(key);
     if (found) context.emit({ type: 'stage-cached', index, stage: stage.name, key });
-    else await computeStage(model, stage, index, key, context);
+    else await computeStage({ opened, model }, stage, index, key, context);
     const stored = found ?? (await context.cache.stage(key));
     if (!stored)
       throw new CompressError({
@@ -78,7 +86,7 @@ export const runStages = async (opened: Model, inputKey: string, context: Stages
 };
 
 const computeStage = async (
-  model: Model,
+  { opened, model }: { readonly opened: Model; readonly model: Model },
   stage: Entry<Stage<unknown>>,
   index: number,
   key: string,
@@ -90,6 +98,7 @@ const computeStage = async (
   await cache.withScratch(async (directory) => {
     const result = await stage.card.run(model, stage.options, {
       calibration: context.calibration,
+      models: await modelSource(opened, stage, recipe),
       engine: context.engine,
       maxMemoryBytes: recipe.maxMemoryBytes,
       threads: recipe.threads,

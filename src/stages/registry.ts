@@ -1,5 +1,6 @@
+import { distillStage } from './distill/index.ts';
 import { quantizeStage } from './quantize/index.ts';
 import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
-export const stages: readonly Stage<unknown>[] = [quantizeStage];
+export const stages: readonly Stage<unknown>[] = [quantizeStage, distillStage];

@@ -18,6 +18,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./quantize.ts')).quantizeCommand,
   },
   {
+    name: 'distill',
+    summary: 'train a model to behave like another one, without writing a recipe',
+    load: async () => (await import('./distill.ts')).distillCommand,
+  },
+  {
     name: 'export',
     summary: 'turn a Hugging Face checkpoint into ONNX',
     load: async () => (await import('./export.ts')).exportCommand,
