@@ -23,6 +23,7 @@ export interface Site {
   readonly weight: Value;
   /** The activation input (for Gather: the indices). */
   readonly input: Value;
+  /** The first output that is there (a recurrent layer may only give its last state). */
   readonly output: Value;
   readonly rows: number;
   readonly columns: number;
@@ -130,7 +131,7 @@ export const findSites = (program: Program): Site[] => {
         const operand = node.inputs[view.weightIndex];
         const weight = node.op === 'MatMul' ? (transposedConstant(operand) ?? operand) : operand;
         const input = node.inputs[view.inputIndex];
-        const output = node.outputs[0];
+        const output = node.outputs.find((value) => value !== undefined);
         const tensor = constantOf(weight);
         if (!weight || !input || !output || !tensor || !isStatic(tensor.shape)) continue;
         if (!['float32', 'float16', 'bfloat16', 'float64'].includes(tensor.dtype)) continue;

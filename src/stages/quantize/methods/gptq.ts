@@ -3,8 +3,11 @@ import { gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import type { RoundingMethod } from './method.ts';
 
-/** Each retry adds ten times the damping of the one before. */
-const dampRetries = 4;
+/** Where more damping is needed than asked for, even where none was, it begins to grow from here. */
+const leastDamp = 1e-6;
+
+/** Retries, each with ten times the damping of the one before, until as much as the mean of the diagonal is added. */
+const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));
 
 /**
  * Column after column is rounded and the error it makes, measured by H, is moved to the columns that are still free
@@ -19,6 +22,7 @@ export const gptq: RoundingMethod = {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('gptq was called without H');
     const clip = clipSearchFor(problem);
+    const damp = Math.max(settings.damp, leastDamp);
     const solved = await solve({
       weight,
       rows,
@@ -30,8 +34,8 @@ export const gptq: RoundingMethod = {
       scaleType,
       ...(clip ? { clip } : {}),
       actOrder: settings.actOrder,
-      damp: settings.damp,
-      maxDampRetries: dampRetries,
+      damp,
+      maxDampRetries: retriesFrom(damp),
       signal,
     });
     const { codes, scales, zeroPoints, dampUsed, deadColumns } = solved;

@@ -36,26 +36,25 @@ const stepsByInput = (units: readonly WeightUnit[]): Step[] => {
   return steps;
 };
 
-/** Steps cut into parts whose second moments fit the budget together, at least one unit each. */
-const withinMemory = (steps: readonly Step[], maxBytes: number): Step[] =>
-  steps.flatMap((step) => {
-    const parts: WeightUnit[][] = [[]];
-    let bytes = 0;
-    const counted = new Set<unknown>();
-    for (const unit of step) {
-      const [site] = unit.sites;
-      const more = needsGram(unit) && !counted.has(site.input) ? gramBytes(site) : 0;
-      if (bytes + more > maxBytes && bytes > 0) {
-        parts.push([]);
-        bytes = 0;
-        counted.clear();
-      }
-      parts.at(-1)!.push(unit);
-      bytes += more;
-      counted.add(site.input);
+/** A step in parts whose second moments fit the budget together, at least one unit each. */
+const partsWithin = (step: Step, maxBytes: number): Step[] => {
+  const parts: WeightUnit[][] = [[]];
+  const counted = new Set<unknown>();
+  let bytes = 0;
+  for (const unit of step) {
+    const [site] = unit.sites;
+    const more = needsGram(unit) && !counted.has(site.input) ? gramBytes(site) : 0;
+    if (bytes + more > maxBytes && bytes > 0) {
+      parts.push([]);
+      bytes = 0;
+      counted.clear();
     }
-    return parts;
-  });
+    parts.at(-1)!.push(unit);
+    bytes += more;
+    counted.add(site.input);
+  }
+  return parts;
+};
 
 /** H (columns, columns) of each convolution group: the mean over samples, summed over the sites of a shared constant. */
 const meanGrams = (
@@ -106,7 +105,7 @@ export interface SequentialRun {
   readonly context: StageContext;
   /** Takes what the report must say. */
   readonly found: (finding: Finding) => void;
-  /** Called in execution order, also for weights that a checkpoint gave back; the constant is replaced already. */
+  /** Called in execution order, also for weights that a checkpoint gave back. */
   readonly done: UnitDone;
 }
 
@@ -130,17 +129,19 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
     wantsCurvature.length > 0 ? await outputMoments(run, new Set(wantsCurvature.map((unit) => unit.name))) : undefined;
   const original = units.some(needsPairs) ? ('walked' as const) : undefined;
 
-  const roundStep = async (step: Step, visit: BlockVisit, rounded: Map<string, RoundedUnit>): Promise<void> => {
+  /** Rounds units from one look at the data; their constants stay as they are for now. */
+  const roundPart = async (part: Step, visit: BlockVisit): Promise<Map<WeightUnit, RoundedUnit>> => {
     const inBlock = new Set(
-      units.flatMap((unit) => unit.sites).filter((site) => blockOf.get(site.node) === visit.block.index),
+      part.flatMap((unit) => unit.sites).filter((site) => blockOf.get(site.node) === visit.block.index),
     );
-    const observed = step.filter(needsGram).flatMap((unit) => unit.sites.filter((site) => inBlock.has(site)));
+    const observed = part.filter(needsGram).flatMap((unit) => unit.sites.filter((site) => inBlock.has(site)));
     const sums = siteGrams(observed);
-    const paired = observed.filter((site) => step.some((unit) => needsPairs(unit) && unit.sites.includes(site)));
+    const paired = observed.filter((site) => part.some((unit) => needsPairs(unit) && unit.sites.includes(site)));
     const crosses = paired.length > 0 ? siteCrosses(paired) : undefined;
     await visit.observe(sums.observations);
     if (crosses) await visit.observePairs(crosses.observations);
-    for (const unit of step) {
+    const rounded = new Map<WeightUnit, RoundedUnit>();
+    for (const unit of part) {
       const rounder = new UnitRounder(unit, settings, signal);
       const [site] = unit.sites;
       const found = needsGram(unit) ? meanGrams(unit, inBlock, sums) : undefined;
@@ -155,10 +156,19 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
       const made = rounder.finish();
       const short = found && shortage(unit, found.count);
       const result = short === undefined ? made : { ...made, fallbacks: [...made.fallbacks, short] };
-      rounded.set(unit.name, result);
-      packSite(unit.sites[0], result.packing);
+      rounded.set(unit, result);
       done(unit, result);
     }
+    return rounded;
+  };
+
+  /** Rounds a step, in as many passes as memory asks for: all of them see the weights that the step began with. */
+  const roundStep = async (step: Step, visit: BlockVisit): Promise<Map<WeightUnit, RoundedUnit>> => {
+    const rounded = new Map<WeightUnit, RoundedUnit>();
+    for (const part of partsWithin(step, maxMemoryBytes))
+      for (const [unit, result] of await roundPart(part, visit)) rounded.set(unit, result);
+    for (const [unit, { packing }] of rounded) packSite(unit.sites[0], packing);
+    return rounded;
   };
 
   await runBlocks(
@@ -178,8 +188,8 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
         return;
       }
       const rounded = new Map<string, RoundedUnit>();
-      const steps = sequential === 'site' ? stepsByInput(own) : [own];
-      for (const step of withinMemory(steps, maxMemoryBytes)) await roundStep(step, visit, rounded);
+      for (const step of sequential === 'site' ? stepsByInput(own) : [own])
+        for (const [unit, result] of await roundStep(step, visit)) rounded.set(unit.name, result);
       checkpoints.put(key, encodeCheckpoint(rounded));
     },
   );
