@@ -17,6 +17,12 @@ export interface CalibrationRequest {
   readonly symmetric: boolean;
 }
 
+export interface CollectedRanges {
+  readonly ranges: ReadonlyMap<Value, Range>;
+  /** Values in bodies of loops, which nothing outside can see. */
+  readonly hidden: ReadonlySet<Value>;
+}
+
 const floatsOf = (array: NumericArray, name: string): Float32Array => {
   if (array.data instanceof Float32Array) return array.data;
   throw internalError(`value ${name} is ${array.dtype}, not float32`);
@@ -34,13 +40,10 @@ const refuseNonFinite = (values: Float32Array, name: string): void => {
 
 /**
  * Ranges of values over the calibration data, in one pass for all of them. Values inside branches of If are observed
- * when their branch is taken; a value that is never computed, or that lives in a loop, has no range.
+ * when their branch is taken; a value that is never computed, or that is hidden in a loop, has no range.
  * @throws CompressError 'data' without calibration data, 'numeric' naming the value that is not finite.
  */
-export const collectRanges = async (
-  request: CalibrationRequest,
-  context: StageContext,
-): Promise<ReadonlyMap<Value, Range>> => {
+export const collectRanges = async (request: CalibrationRequest, context: StageContext): Promise<CollectedRanges> => {
   const { calibration, engine, scratch, emit, signal } = context;
   if (!calibration || calibration.length === 0)
     throw new CompressError({
@@ -48,7 +51,7 @@ export const collectRanges = async (
       message: 'static quantization needs calibration data',
       hint: 'Name a dataset under data.calibration, or use activations: dynamic, which needs none.',
     });
-  const { program, places } = exposeValues(request.program, request.values);
+  const { program, places, hidden } = exposeValues(request.program, request.values);
   const purpose = {
     levels: request.levels,
     symmetric: request.symmetric,
@@ -71,5 +74,5 @@ export const collectRanges = async (
     const range = observer.range();
     if (range) ranges.set(value, range);
   }
-  return ranges;
+  return { ranges, hidden: new Set(hidden) };
 };

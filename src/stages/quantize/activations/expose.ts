@@ -2,6 +2,7 @@ import { cloneGraph } from '../../../ir/clone.ts';
 import { type NameSource, nameSource } from '../../../ir/edit/names.ts';
 import { type Graph, Node, type Program, tensorAttribute, Value } from '../../../ir/graph.ts';
 import { floatTensor } from '../../../ir/read.ts';
+import { graphsWithin } from '../../../ir/walk.ts';
 
 /** A copy of a program whose main graph hands out values, those inside the branches of If nodes too. */
 export interface Exposed {
@@ -58,12 +59,14 @@ export const exposeValues = (program: Program, values: Iterable<Value>): Exposed
   const known = new Map<Value, Value>();
   const graph = cloneGraph(program.graph, known);
   const names = nameSource(graph);
+  const inputHomes = new Map<Value | undefined, Graph>();
+  for (const inner of graphsWithin(graph)) for (const value of inner.inputs) inputHomes.set(value, inner);
   const places = new Map<Value, Value>();
   const hidden: Value[] = [];
   for (const value of new Set(values)) {
     const copy = known.get(value);
-    const home = copy?.producer?.graph ?? graph;
-    const place = copy && reachMain(copy, home, names);
+    const home = copy?.producer?.graph ?? inputHomes.get(copy);
+    const place = copy && home && reachMain(copy, home, names);
     if (place) places.set(value, place);
     else hidden.push(value);
   }

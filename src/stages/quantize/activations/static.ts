@@ -57,7 +57,8 @@ const readersOf = (output: Value): Value[] => [
 interface Calibrated {
   readonly plan: QdqPlan;
   readonly hulls: ReadonlyMap<Value, Range>;
-  readonly unobserved: readonly Site[];
+  /** Products without ranges, each with the reason. */
+  readonly unobserved: ReadonlyMap<Site, string>;
 }
 
 /** Plans, observes, and plans again without the products that the calibration data never reached. */
@@ -68,16 +69,22 @@ const calibrate = async (
   context: StageContext,
 ): Promise<Calibrated> => {
   let plan = planQdq(program, products, options);
-  const ranges = await collectRanges(
+  const { ranges, hidden } = await collectRanges(
     { program, values: observedValues(plan), ranges: options.ranges, levels: 256, symmetric: options.symmetric },
     context,
   );
-  const unobserved: Site[] = [];
+  const unobserved = new Map<Site, string>();
   for (;;) {
     const hulls = groupRanges(plan, ranges);
     const missing = plan.products.filter((site) => !isObserved(site, plan, hulls));
     if (missing.length === 0) return { plan, hulls, unobserved };
-    unobserved.push(...missing);
+    for (const site of missing)
+      unobserved.set(
+        site,
+        [site.input, site.output].some((value) => hidden.has(value))
+          ? 'its values inside a loop cannot be observed (activations: dynamic needs no ranges)'
+          : 'the calibration data never reached it',
+      );
     const rest = plan.products.filter((site) => !missing.includes(site));
     plan = planQdq(program, rest, options);
   }
@@ -137,12 +144,8 @@ export const quantizeStatic = async (
     emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: 'QDQ' } });
   for (const [site, form] of others)
     emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form } });
-  const kept = calibrated.unobserved.map(
-    (site): Finding => ({
-      kind: 'fallback',
-      text: 'kept in float: the calibration data never reached it',
-      site: site.name,
-    }),
+  const kept = [...calibrated.unobserved].map(
+    ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
   );
   return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
 };

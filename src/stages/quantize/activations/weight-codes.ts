@@ -24,13 +24,16 @@ export interface WeightCodes {
 
 /** Largest magnitude along each channel: (channels). */
 export const channelMaxima = (weights: Float32Array, view: ChannelView): Float32Array => {
-  const maxima = new Float32Array(view.channels);
+  const { outer, channels, inner } = view;
+  const maxima = new Float32Array(channels);
   let index = 0;
-  for (let outer = 0; outer < view.outer; outer++)
-    for (let channel = 0; channel < view.channels; channel++) {
+  for (let block = 0; block < outer; block++)
+    for (let channel = 0; channel < channels; channel++) {
       let largest = maxima[channel]!;
-      for (const end = index + view.inner; index < end; index++) {
-        const size = Math.abs(weights[index]!);
+      const end = index + inner;
+      for (; index < end; index++) {
+        const weight = weights[index]!;
+        const size = weight < 0 ? -weight : weight;
         if (size > largest) largest = size;
       }
       maxima[channel] = largest;
@@ -82,30 +85,40 @@ export const encodeWeight = (problem: WeightProblem): WeightCodes => {
   return { codes: roundWeight(weights, view, scales, limit), scales };
 };
 
+/** One scale for each channel, repeated where there is a single one. */
+const scalePerChannel = (scales: Float32Array, channels: number): Float32Array =>
+  scales.length === channels ? scales : new Float32Array(channels).fill(scales[0] ?? 1);
+
 /** The nearest codes under given scales (one per channel, or one). */
 const roundWeight = (weights: Float32Array, view: ChannelView, scales: Float32Array, limit: number): Int8Array => {
+  const { outer, channels, inner } = view;
+  const perChannel = scalePerChannel(scales, channels);
   const codes = new Int8Array(weights.length);
+  const lowest = -limit;
   let index = 0;
-  for (let outer = 0; outer < view.outer; outer++)
-    for (let channel = 0; channel < view.channels; channel++) {
-      const scale = scales[scales.length === 1 ? 0 : channel]!;
-      for (const end = index + view.inner; index < end; index++) {
+  for (let block = 0; block < outer; block++)
+    for (let channel = 0; channel < channels; channel++) {
+      const scale = perChannel[channel]!;
+      const end = index + inner;
+      for (; index < end; index++) {
         const code = weights[index]! / scale + roundingShift - roundingShift;
-        codes[index] = code > limit ? limit : Math.max(code, -limit);
+        codes[index] = Math.min(Math.max(code, lowest), limit);
       }
     }
   return codes;
 };
 
 /** The weights that codes stand for. */
-export const decodeWeight = (coded: WeightCodes, view: ChannelView): Float32Array => {
-  const { codes, scales } = coded;
+export const decodeWeight = ({ codes, scales }: WeightCodes, view: ChannelView): Float32Array => {
+  const { outer, channels, inner } = view;
+  const perChannel = scalePerChannel(scales, channels);
   const weights = new Float32Array(codes.length);
   let index = 0;
-  for (let outer = 0; outer < view.outer; outer++)
-    for (let channel = 0; channel < view.channels; channel++) {
-      const scale = scales[scales.length === 1 ? 0 : channel]!;
-      for (const end = index + view.inner; index < end; index++) weights[index] = codes[index]! * scale;
+  for (let block = 0; block < outer; block++)
+    for (let channel = 0; channel < channels; channel++) {
+      const scale = perChannel[channel]!;
+      const end = index + inner;
+      for (; index < end; index++) weights[index] = codes[index]! * scale;
     }
   return weights;
 };

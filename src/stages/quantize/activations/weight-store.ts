@@ -7,6 +7,7 @@ import { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { floatTensor, readFloats } from '../../../ir/read.ts';
 import { elementCount } from '../../../ir/shape.ts';
 import { MemoryTensor, type Tensor } from '../../../ir/tensor.ts';
+import { transposeU8 } from '../../../kernels/index.ts';
 import { type ChannelView, channelView, encodeWeight, type WeightCodes } from './weight-codes.ts';
 
 /** Zero point of weights that are stored as unsigned integers. */
@@ -46,13 +47,12 @@ export interface WeightRequest {
 /** Axis along which the rows (outputs) of a site's weight lie. */
 export const rowAxis = (site: Site): number => (site.layout === 'rows-first' ? 0 : 1);
 
+const bytesOf = (codes: Int8Array | Uint8Array): Uint8Array =>
+  new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength);
+
 /** Bytes of 8-bit codes as a constant of the type. */
 export const codesTensor = (codes: Int8Array | Uint8Array, shape: readonly number[]): MemoryTensor =>
-  new MemoryTensor(
-    codes instanceof Int8Array ? 'int8' : 'uint8',
-    shape,
-    new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength),
-  );
+  new MemoryTensor(codes instanceof Int8Array ? 'int8' : 'uint8', shape, bytesOf(codes));
 
 /** The rows of a site's weight as channels. */
 const rowView = (site: Site, shape: readonly number[]): ChannelView =>
@@ -63,11 +63,18 @@ const swapLastAxes = (codes: Int8Array, shape: readonly number[]): Int8Array => 
   const rows = shape.at(-2) ?? 1;
   const columns = shape.at(-1) ?? 1;
   const swapped = new Int8Array(codes.length);
-  for (let base = 0; base < codes.length; base += rows * columns)
-    for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++)
-        swapped[base + column * rows + row] = codes[base + row * columns + column]!;
+  for (let begin = 0; begin < codes.length; begin += rows * columns) {
+    const matrix = bytesOf(codes.subarray(begin, begin + rows * columns));
+    bytesOf(swapped).set(transposeU8(matrix, rows, columns), begin);
+  }
   return swapped;
+};
+
+/** Signed codes as unsigned ones with the zero point 128: the sign bit flipped. */
+const toUnsigned = (codes: Int8Array): Uint8Array => {
+  const unsigned = new Uint8Array(codes.length);
+  for (let index = 0; index < codes.length; index++) unsigned[index] = codes[index]! + unsignedZero;
+  return unsigned;
 };
 
 /**
@@ -135,7 +142,7 @@ export class WeightStore {
     const arranged = arrangement === 'transposed' ? swapLastAxes(codes, shape) : codes;
     const arrangedShape =
       arrangement === 'transposed' ? [...shape.slice(0, -2), shape.at(-1) ?? 1, shape.at(-2) ?? 1] : shape;
-    const typed = dtype === 'uint8' ? Uint8Array.from(arranged, (code) => code + unsignedZero) : arranged;
+    const typed = dtype === 'uint8' ? toUnsigned(arranged) : arranged;
     const scaleShape = granularity === 'tensor' ? [] : (request.scaleShape ?? [scales.length]);
     const zeros = new Uint8Array(elementCount(scaleShape)).fill(unsignedZero);
     return {

@@ -336,6 +336,24 @@ graph main(x: float32[1, 4], first: bool[]) -> (y) {
   });
 });
 
+test('products in loops are kept, with the reason', async () => {
+  const program = parseProgram(`program opset=13
+graph main(x: float32[2, 8]) -> (y) {
+ n: int64[] = 2
+ c: bool[] = true
+ w: float32[8, 8] = random(seed=1, scale=0.3)
+ y = Loop(n, c, x, body=graph b(i: int64[], k: bool[], s: float32[2, 8]) -> (k2, s2) {
+   k2 = Identity(k)
+   s2 = MatMul(s, w) { name: "inside" }
+ })
+}`);
+  const samples = normalSamples('x', [2, 8]);
+  const { program: quantized, findings } = await quantize(program, samples);
+  expect(findings).toEqual([expect.objectContaining({ kind: 'fallback', site: 'inside' })]);
+  expect(findings[0]!.text).toMatch(/inside a loop/);
+  expect(await relativeDifference(program, quantized, samples[0]!)).toBe(0);
+});
+
 test('sites that are ignored stay as they are', async () => {
   const { program } = await quantize(small, smallSamples, { ignore: ['op:Gemm'] });
   expect(nodeOf(program, 'Gemm').inputs[1]!.tensor).toBeDefined();
