@@ -48,3 +48,4 @@ await step('build-native.mjs');
 await step('generate-proto.mjs');
 const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
 run(process.execPath, [join(typescript, 'bin', 'tsc'), '-p', 'tsconfig.json']);
+await step('generate-schemas.mjs');

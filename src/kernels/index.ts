@@ -1,5 +1,5 @@
 export { setThreads, threadCount } from './addon.ts';
-export { type DescentInput, type DescentResult, descend } from './descent.ts';
+export { descend } from './descent.ts';
 export {
   bytesToFloat,
   countNonFinite,
@@ -26,7 +26,6 @@ export {
   svd,
 } from './linalg.ts';
 export {
-  type AdamwInput,
   adamwStep,
   addInto,
   type FakeGrid,
@@ -34,8 +33,6 @@ export {
   fakePullBack,
   fakeRound,
   followAverage,
-  type MomentumInput,
-  type MuonInput,
   muonStep,
   signStep,
   sumOfSquares,
