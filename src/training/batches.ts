@@ -160,9 +160,12 @@ export class SampleOrder {
   }
 }
 
+/** Fewer samples judge too coarsely, unless they would be more than a quarter of all. */
+const leastHeld = 4;
+
 /**
  * Splits samples into those to train on and those to judge by, drawn with the seed.
- * @param share of the samples that are held out, at least one where it is above 0.
+ * @param share of the samples that are held out; where it is above 0, at least four, or a quarter of few.
  * @throws 'data' when fewer than `batch` samples are left to train on.
  */
 export const splitSamples = (
@@ -170,7 +173,8 @@ export const splitSamples = (
   options: { readonly share: number; readonly batch: number; readonly seed: number },
 ): { readonly train: readonly number[]; readonly held: readonly number[] } => {
   const { share, batch, seed } = options;
-  const wanted = share === 0 ? 0 : Math.max(1, Math.round(dataset.length * share));
+  const { length } = dataset;
+  const wanted = share === 0 ? 0 : Math.max(1, Math.round(length * share), Math.min(leastHeld, Math.floor(length / 4)));
   const order = [...new Random(seed, 'held-out samples').permutation(dataset.length)];
   const held = order.slice(0, wanted).sort((a, b) => a - b);
   const train = order.slice(wanted).sort((a, b) => a - b);
