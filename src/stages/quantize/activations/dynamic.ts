@@ -1,4 +1,5 @@
 import { findSites, type Site } from '../../../analysis/sites.ts';
+import { checkSignal } from '../../../execution/interrupt.ts';
 import { nameSource } from '../../../ir/edit/names.ts';
 import { removeDead } from '../../../ir/edit/remove-dead.ts';
 import type { Program } from '../../../ir/graph.ts';
@@ -58,11 +59,11 @@ export const quantizeDynamic = async (
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const lossy = await findLossy(program, chosen, options, context);
   const sites = chosen.filter((site) => !lossy.has(site));
-  const forms = integerForms(sites);
-  lowerSites(sites, newLowering(program, nameSource(program.graph), options));
+  lowerSites(sites, newLowering(program, nameSource(program.graph), options), (site, form) => {
+    checkSignal(context.signal);
+    context.emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form } });
+  });
   removeDead(program);
-  for (const site of sites)
-    context.emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: forms.get(site) ?? '' } });
   const kept = [...lossy].map(([site, reason]): Finding => {
     const kind = site.rows * site.columns < smallestWorthwhile ? 'fact' : 'fallback';
     return { kind, text: `kept in float: ${reason}`, site: site.name };

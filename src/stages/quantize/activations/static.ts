@@ -1,4 +1,5 @@
 import { findSites, type Site } from '../../../analysis/sites.ts';
+import { checkSignal } from '../../../execution/interrupt.ts';
 import { nameSource } from '../../../ir/edit/names.ts';
 import { removeDead } from '../../../ir/edit/remove-dead.ts';
 import type { Program, Value } from '../../../ir/graph.ts';
@@ -10,7 +11,7 @@ import { collectRanges } from './calibrate.ts';
 import { GridConstants } from './constants.ts';
 import { codeRanges, type Grid, gridOf } from './grid.ts';
 import { newLowering } from './integer/form.ts';
-import { integerForms, lowerSites } from './integer/lower.ts';
+import { lowerSites } from './integer/lower.ts';
 import type { StaticOptions } from './options.ts';
 import { prepareProgram } from './prepare/prepare.ts';
 import { insertActivations } from './qdq/insert-activations.ts';
@@ -42,17 +43,15 @@ const groupRanges = (plan: QdqPlan, ranges: ReadonlyMap<Value, Range>): Map<Valu
   return hulls;
 };
 
-/** True when a product's input and, where it is quantized, its output have ranges. */
-const isObserved = (site: Site, plan: QdqPlan, hulls: ReadonlyMap<Value, Range>): boolean =>
-  [site.input, ...readersOf(site.output)].every((value) => {
-    const root = plan.grids.get(value);
-    return !root || hulls.has(root);
-  });
+/** Members of groups that have no range. */
+const valuesWithoutRange = (plan: QdqPlan, hulls: ReadonlyMap<Value, Range>): Value[] =>
+  [...plan.grids].filter(([, root]) => !hulls.has(root)).map(([value]) => value);
 
-const readersOf = (output: Value): Value[] => [
-  output,
-  ...output.uses.flatMap(({ node }) => (node.outputs[0] ? [node.outputs[0]] : [])),
-];
+/** True when a product reads or makes one of these values, through a Relu or Clip too. */
+const touches = (site: Site, plan: QdqPlan, values: ReadonlySet<Value>): boolean =>
+  values.has(site.input) ||
+  values.has(site.output) ||
+  [...plan.clamps].some(([value, clamp]) => clamp.inputs[0] === site.output && values.has(value));
 
 interface Calibrated {
   readonly plan: QdqPlan;
@@ -61,7 +60,9 @@ interface Calibrated {
   readonly unobserved: ReadonlyMap<Site, string>;
 }
 
-/** Plans, observes, and plans again without the products that the calibration data never reached. */
+const loopReason = 'its values inside a loop cannot be observed (activations: dynamic needs no ranges)';
+
+/** Plans, observes, and plans again without what the calibration data never reached. */
 const calibrate = async (
   program: Program,
   products: readonly Site[],
@@ -74,19 +75,19 @@ const calibrate = async (
     context,
   );
   const unobserved = new Map<Site, string>();
+  const without = new Set<Value>();
   for (;;) {
     const hulls = groupRanges(plan, ranges);
-    const missing = plan.products.filter((site) => !isObserved(site, plan, hulls));
-    if (missing.length === 0) return { plan, hulls, unobserved };
-    for (const site of missing)
-      unobserved.set(
-        site,
-        [site.input, site.output].some((value) => hidden.has(value))
-          ? 'its values inside a loop cannot be observed (activations: dynamic needs no ranges)'
-          : 'the calibration data never reached it',
-      );
-    const rest = plan.products.filter((site) => !missing.includes(site));
-    plan = planQdq(program, rest, options);
+    const unknown = valuesWithoutRange(plan, hulls);
+    if (unknown.length === 0) return { plan, hulls, unobserved };
+    for (const value of unknown) without.add(value);
+    for (const site of plan.products) {
+      if (!touches(site, plan, without)) continue;
+      const inLoop = [site.input, site.output].some((value) => hidden.has(value));
+      unobserved.set(site, inLoop ? loopReason : 'the calibration data never reached it');
+    }
+    const rest = plan.products.filter((site) => !unobserved.has(site));
+    plan = planQdq(program, rest, { ...options, without });
   }
 };
 
@@ -96,6 +97,7 @@ const rewrite = (
   { plan, hulls }: Calibrated,
   others: readonly Site[],
   options: StaticOptions,
+  finished: (site: Site, form: string) => void,
 ): void => {
   const names = nameSource(program.graph);
   const store = new WeightStore(names);
@@ -117,8 +119,9 @@ const rewrite = (
       floors: floors.get(site.weight),
     });
     insertWeight({ site, weight, inputGrid: grid, store, names });
+    finished(site, 'QDQ');
   }
-  lowerSites(others, newLowering(program, names, options));
+  lowerSites(others, newLowering(program, names, options), finished);
   removeDead(program);
 };
 
@@ -137,13 +140,11 @@ export const quantizeStatic = async (
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const products = chosen.filter((site) => productOps.has(site.op));
   const calibrated = await calibrate(program, products, options, context);
-  const others = integerForms(chosen.filter((site) => !productOps.has(site.op)));
-  rewrite(program, calibrated, [...others.keys()], options);
-  const { emit } = context;
-  for (const site of calibrated.plan.products)
-    emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form: 'QDQ' } });
-  for (const [site, form] of others)
-    emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form } });
+  const others = chosen.filter((site) => !productOps.has(site.op));
+  rewrite(program, calibrated, others, options, (site, form) => {
+    checkSignal(context.signal);
+    context.emit({ type: 'site-finished', stage: 'quantize', site: site.name, facts: { form } });
+  });
   const kept = [...calibrated.unobserved].map(
     ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
   );

@@ -336,6 +336,27 @@ graph main(x: float32[1, 4], first: bool[]) -> (y) {
   });
 });
 
+test('arithmetic of a branch that is never taken stays in floating point', async () => {
+  const program = parseProgram(`program opset=13
+graph main(x: float32[1, 4, 4, 4], first: bool[]) -> (y) {
+ w: float32[4, 4, 1, 1] = random(seed=1)
+ a = Conv(x, w)
+ y = If(first,
+   then_branch=graph t() -> (p) { p = Add(a, a) },
+   else_branch=graph e() -> (q) { q = Mul(a, a) })
+}`);
+  const sample = {
+    ...normalSamples('x', [1, 4, 4, 4])[0],
+    first: { dtype: 'bool', shape: [], data: Uint8Array.of(1) },
+  };
+  const { program: quantized, findings } = await quantize(program, [sample as Record<string, NumericArray>], {
+    head: 'quantized',
+  });
+  expect(findings).toEqual([]);
+  expect(nodeOf(quantized, 'Mul').outputs[0]!.uses).toEqual([]);
+  expect(nodeOf(quantized, 'Add').outputs[0]!.uses[0]!.node.op).toBe('QuantizeLinear');
+});
+
 test('products in loops are kept, with the reason', async () => {
   const program = parseProgram(`program opset=13
 graph main(x: float32[2, 8]) -> (y) {

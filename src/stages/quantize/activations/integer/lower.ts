@@ -28,8 +28,15 @@ export const integerForms = (sites: readonly Site[]): ReadonlyMap<Site, IntegerF
   return new Map(sites.map((site) => [site, formOf(site)]));
 };
 
-/** Rewrites sites to their integer forms, in place and in execution order. Sites must be looked up anew afterwards. */
-export const lowerSites = (sites: readonly Site[], lowering: Lowering): void => {
+/**
+ * Rewrites sites to their integer forms, in place and in execution order, and tells of each that is done. Sites must be
+ * looked up anew afterwards.
+ */
+export const lowerSites = (
+  sites: readonly Site[],
+  lowering: Lowering,
+  finished: (site: Site, form: IntegerForm) => void = () => undefined,
+): void => {
   const forms = integerForms(sites);
   for (const group of byNode(sites).values()) {
     const [first, second] = group;
@@ -40,5 +47,6 @@ export const lowerSites = (sites: readonly Site[], lowering: Lowering): void => 
     else if (form === 'ConvInteger') lowerConvolution(first, lowering);
     else if (form === 'Gather') lowerGather(first, lowering);
     else for (const site of group) lowerWeightOnly(site, lowering);
+    for (const site of group) finished(site, forms.get(site) ?? 'DequantizeLinear');
   }
 };

@@ -21,6 +21,8 @@ export interface QdqPlan {
 export interface PlanOptions {
   /** 'float' leaves arithmetic alone whose result reaches no product. */
   readonly head: 'float' | 'quantized';
+  /** Values that cannot be quantized, since nothing is known of their range. */
+  readonly without?: ReadonlySet<Value>;
 }
 
 /** Every value that a graph or a body hands out. */
@@ -74,7 +76,9 @@ class Planner {
     this.#required = new Set(products.map((site) => site.input));
     this.#outputs = outputValues(program);
     const all = [...graphsWithin(program.graph)].flatMap((graph) => graph.nodes);
-    const candidates = all.filter((node) => integerOperatorOf(node) && !this.#productNodes.has(node));
+    const touches = (node: Node): boolean =>
+      [...node.inputs, ...node.outputs].some((value) => value && options.without?.has(value));
+    const candidates = all.filter((node) => integerOperatorOf(node) && !this.#productNodes.has(node) && !touches(node));
     this.#clamps = findClamps(program, new Set([...this.#productNodes.keys(), ...candidates]), this.#outputs);
     const absorbed = new Set(this.#clamps.values());
     this.#nodes = new Set(candidates.filter((node) => !absorbed.has(node)));
