@@ -1,10 +1,12 @@
 import { statSync } from 'node:fs';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import type { Model } from '../ir/model.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { CompanionFile, Model } from '../ir/model.ts';
 import { hashFile } from '../kernels/index.ts';
 import type { FormatCard } from './formats/format.ts';
 import type { WeightFacts } from './formats/weight-facts.ts';
+import { readJsonObject } from './json-file.ts';
 import { manifestBytes, manifestName } from './manifest.ts';
 import type { Manifest } from './manifest-schema.ts';
 import { checkOutputFolder } from './output-folder.ts';
@@ -30,6 +32,13 @@ export type ArtifactFacts = Pick<Manifest, 'inputs' | 'metrics' | 'findings'> & 
   readonly version: string;
   readonly family: string | undefined;
   readonly recipe: string | undefined;
+};
+
+/** The text of a model's config.json where stages have changed it; undefined where the companion is to be copied. */
+const changedConfig = (model: Model, companion: CompanionFile): string | undefined => {
+  if (companion.name !== 'config.json' || !model.config) return undefined;
+  if (isDeepStrictEqual(readJsonObject(companion.path), model.config)) return undefined;
+  return `${JSON.stringify(model.config, null, 2)}\n`;
 };
 
 /** BLAKE3 of files, for the `inputs` of a manifest. Names are relative to the folder that holds them all. */
@@ -100,7 +109,9 @@ export class ArtifactWriter {
       if (statSync(path, { throwIfNoEntry: false })) continue;
       await this.#try(path, async () => {
         await mkdir(dirname(path), { recursive: true });
-        await copyFile(companion.path, path);
+        const config = changedConfig(model, companion);
+        if (config === undefined) await copyFile(companion.path, path);
+        else await writeFile(path, config);
       });
     }
     this.#formats.push({

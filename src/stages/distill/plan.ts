@@ -1,3 +1,5 @@
+import { siteTensor } from '../../analysis/site-weights.ts';
+import { findSites } from '../../analysis/sites.ts';
 import type { Model } from '../../ir/model.ts';
 import { elementCount } from '../../ir/shape.ts';
 import { isPacked, type Trainable } from '../../training/trainable.ts';
@@ -11,25 +13,47 @@ const actionOf = ({ tensor, kind }: Trainable, options: DistillOptions): string 
   return options.adapters && kind === 'matrix' ? `adapter of rank ${options.adapters.rank}` : 'trained';
 };
 
-/** What would be trained, found without reading a weight. */
+/** Bytes of numbers, gradients, states and copies that a trained number takes. */
+const bytesPerNumber = 28;
+
+const trainedRow = (one: Trainable, options: DistillOptions): SitePlan => {
+  const { name, op, tensor } = one;
+  const rows = tensor.shape[0] ?? 1;
+  return {
+    site: name,
+    op,
+    rows,
+    columns: elementCount(tensor.shape) / rows,
+    action: actionOf(one, options),
+    bytesBefore: tensor.byteLength,
+    bytesAfter: tensor.byteLength,
+  };
+};
+
+/** Sites of layers that are left out. */
+const droppedRows = ({ program }: Model, kept: readonly number[]): SitePlan[] =>
+  findSites(program)
+    .filter(({ block }) => block !== undefined && !kept.includes(block))
+    .map((site) => ({
+      site: site.name,
+      op: site.op,
+      rows: site.rows,
+      columns: site.columns,
+      action: 'left out',
+      reason: `layer ${site.block} is not kept`,
+      bytesBefore: siteTensor(site).byteLength,
+      bytesAfter: 0,
+    }));
+
+/** What would be trained and what is left out, found without reading a weight. */
 export const planDistill = (model: Model, options: DistillOptions): StagePlan => {
-  const student = options.layers ? dropLayers(model, options.layers) : model;
+  const { layers } = options;
+  const student = layers ? dropLayers(model, layers) : model;
   const { chosen, findings } = selectTrainable(student.program, options);
-  const sites = chosen.map((one): SitePlan => {
-    const { name, op, tensor } = one;
-    const count = elementCount(tensor.shape);
-    const rows = tensor.shape[0] ?? 1;
-    const bytes = tensor.byteLength;
-    return {
-      site: name,
-      op,
-      rows,
-      columns: count / rows,
-      action: actionOf(one, options),
-      bytesBefore: bytes,
-      bytesAfter: bytes,
-    };
-  });
   const numbers = chosen.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
-  return { sites, memoryBytes: numbers * 4 * 7, findings };
+  return {
+    sites: [...(layers ? droppedRows(model, layers) : []), ...chosen.map((one) => trainedRow(one, options))],
+    memoryBytes: numbers * bytesPerNumber,
+    findings,
+  };
 };

@@ -180,7 +180,8 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       onStep: ({ step, loss, parts, learningRate, gradientNorm, seen }) => {
         emit({ type: 'training-step', stage: 'distill', step, steps, loss, parts, learningRate, gradientNorm, seen });
         const [done, total] = [seen, Math.round((seen / step) * steps)];
-        emit({ type: 'progress', task: 'distill', done, total, unit: 'tokens', item: `loss ${loss.toPrecision(4)}` });
+        const unit = setup.plan.windows ? 'tokens' : 'samples';
+        emit({ type: 'progress', task: 'distill', done, total, unit, item: `loss ${loss.toPrecision(4)}` });
       },
       onValidation: (step, value) => emit({ type: 'training-judged', stage: 'distill', step, steps, value }),
       signal,

@@ -13,8 +13,8 @@ const arrangementOf = ({ layout, shape }: PackedFacts): LeafArrangement =>
  * A quantized weight in quantization-aware training: a float shadow that is rounded to its grid in every forward pass,
  * straight-through gradients, zero points fixed. The result is made of the integers that were trained.
  *
- * Scales are trained as logarithmic-like factors near one (`scale = initial · factor`), so that a step of the optimizer
- * is relative to each scale's size and none can change sign; their gradients are divided by √(weights in a group ·
+ * Scales are trained as factors near one (`scale = initial · factor`), so that a step of the optimizer is relative to each
+ * scale's size; their gradients are divided by √(weights in a group ·
  * greatest code) (LSQ, section 2.2).
  */
 export const quantizedWeight = (name: string, packed: PackedTensor, scaleTraining: ScaleTraining): TrainedWeight => {
