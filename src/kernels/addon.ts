@@ -5,7 +5,7 @@ import { CompressError } from '../errors.ts';
 import type { NativeAddon } from './native.ts';
 
 /** Version of the addon's functions that this facade is written for. */
-const interfaceVersion = 1;
+const interfaceVersion = 2;
 const location = new URL('../../native/modelpress.node', import.meta.url);
 
 let loaded: NativeAddon | undefined;
