@@ -1,8 +1,8 @@
 /** A learning rate over time, as a multiple of the greatest: `share` runs from 0 (after warm-up) to 1 (the end). */
 type Decay = (share: number) => number;
 
-/** Where the cosine and the linear schedule end. */
-const floor = 0.1;
+/** Where the cosine and the linear schedule end: so low that rounded weights come to rest. */
+const floor = 0.01;
 
 const decays = {
   constant: () => 1,

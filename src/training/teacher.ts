@@ -4,6 +4,7 @@ import { floatsOfArray } from '../execution/arrays.ts';
 import { type Binding, bindingOf, bindSample } from '../execution/feeds.ts';
 import type { Engine, Session, SessionOptions } from '../execution/session.ts';
 import type { Program, Value } from '../ir/graph.ts';
+import { countNonFinite } from '../kernels/index.ts';
 import { readSample } from './batches.ts';
 
 /** Rows of numbers that a teacher gives for a sample: (rows, width). */
@@ -63,7 +64,7 @@ export class Teacher {
       const shape = [...array.shape];
       while (shape.length > 2 && shape.at(-1) === 1) shape.pop();
       const data = floatsOfArray(array);
-      if (data.some((number) => !Number.isFinite(number)))
+      if (countNonFinite(data) > 0)
         throw new CompressError({
           code: 'numeric',
           message: `${item}: the teacher's ${value.name} holds numbers that are not finite`,
