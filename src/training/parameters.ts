@@ -15,12 +15,15 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   readonly group: ParameterGroup;
   readonly initial: Float32Array;
+  /** What a relative step is measured in; default by the size of the initial numbers (see `usualUnit`). */
+  readonly unit?: number;
 }
 
 /** A parameter in the flat buffer. */
-export interface Parameter extends Omit<ParameterSpec, 'initial'> {
+export interface Parameter extends Omit<ParameterSpec, 'initial' | 'unit'> {
   readonly offset: number;
   readonly length: number;
+  readonly unit: number;
 }
 
 /** A run of parameters of one group in the flat buffer. */
@@ -30,6 +33,18 @@ export interface GroupRange {
   readonly end: number;
   readonly parameters: readonly Parameter[];
 }
+
+/** Root mean square of numbers; 0 of none. */
+const size = (numbers: Float32Array): number =>
+  Math.sqrt(numbers.reduce((sum, number) => sum + number * number, 0) / Math.max(1, numbers.length));
+
+/** Gains, biases and scales move a tenth as far as weights of their size: each acts on many products. */
+const vectorShare = 0.1;
+/** The unit of numbers that begin as zero. */
+const leastUnit = 1e-3;
+
+const usualUnit = ({ group, initial }: ParameterSpec): number =>
+  Math.max(leastUnit, size(initial)) * (group === 'matrix' ? 1 : vectorShare);
 
 /** All trained numbers in one buffer, group after group. Sessions are fed with views of it: nothing is copied. */
 export class ParameterSet {
@@ -47,11 +62,12 @@ export class ParameterSet {
     for (const group of groupOrder) {
       const members = specs.filter((spec) => spec.group === group);
       const begin = offset;
-      const parameters = members.map(({ name, shape, initial }): Parameter => {
+      const parameters = members.map((spec): Parameter => {
+        const { name, shape, initial } = spec;
         const length = elementCount(shape);
         if (initial.length !== length)
           throw internalError(`${initial.length} numbers for parameter ${name} of ${length}`);
-        const parameter = { name, shape, group, offset, length };
+        const parameter = { name, shape, group, offset, length, unit: spec.unit ?? usualUnit(spec) };
         offset += length;
         return parameter;
       });

@@ -3,7 +3,14 @@ import { type StepReport, type TrainOptions, train } from '../../src/training/lo
 import { type OptimizerName, optimizers } from '../../src/training/optimizers/table.ts';
 import { Quadratic } from './quadratic.ts';
 
-const settings = { weightDecay: 0, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, momentum: 0.9, scaleRate: 1 };
+const settings = {
+  weightDecay: 0,
+  beta1: 0.9,
+  beta2: 0.99,
+  epsilon: 1e-8,
+  momentum: 0.9,
+  stepSize: 'absolute' as const,
+};
 
 const optionsFor = (
   objective: Quadratic,

@@ -2,20 +2,28 @@ import { describe, expect, it } from 'vitest';
 import { adamwStep, followAverage, muonStep, setThreads, signStep, sumOfSquares } from '../../src/kernels/index.ts';
 import { Random } from '../../src/random.ts';
 import { adamw } from '../../src/training/optimizers/adamw.ts';
-import { ParameterSet } from '../../src/training/parameters.ts';
+import { type ParameterGroup, ParameterSet } from '../../src/training/parameters.ts';
 
-const settings = { weightDecay: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, momentum: 0.9, scaleRate: 0.5 };
+const settings = {
+  weightDecay: 0.1,
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  momentum: 0.9,
+  stepSize: 'relative' as const,
+};
 
 describe('AdamW over groups', () => {
-  it('equals the algorithm written out, with decay for matrices only and slower scales', () => {
+  it('equals the algorithm written out, with decay for matrices only and steps in units of each parameter', () => {
     const random = new Random(1);
     const parameters = new ParameterSet([
       { name: 'gain', shape: [3], group: 'vector', initial: random.normals(3) },
       { name: 'weight', shape: [2, 4], group: 'matrix', initial: random.normals(8) },
-      { name: 'scales', shape: [2], group: 'scale', initial: random.normals(2) },
+      { name: 'scales', shape: [2], group: 'scale', initial: random.normals(2), unit: 0.5 },
       { name: 'other', shape: [5], group: 'matrix', initial: random.normals(5) },
     ]);
     expect(parameters.entries.map(({ name }) => name)).toEqual(['weight', 'other', 'gain', 'scales']);
+    const units = parameters.entries.flatMap(({ unit, length }) => Array<number>(length).fill(unit));
     const expected = Float64Array.from(parameters.values);
     const first = new Float64Array(18);
     const second = new Float64Array(18);
@@ -27,7 +35,7 @@ describe('AdamW over groups', () => {
         .flatMap((gradient) => [...gradient])
         .forEach((raw, index) => {
           const g = 0.5 * raw;
-          const rate = index >= 16 ? 0.005 : 0.01;
+          const rate = 0.01 * units[index]!;
           const decay = index < 13 ? 0.1 : 0;
           first[index] = 0.9 * first[index]! + 0.1 * g;
           second[index] = 0.95 * second[index]! + 0.05 * g * g;
@@ -39,6 +47,16 @@ describe('AdamW over groups', () => {
     parameters.values.forEach((value, index) => {
       expect(value).toBeCloseTo(expected[index]!, 5);
     });
+  });
+});
+
+describe('the unit of a parameter', () => {
+  it('is the size of its numbers, and a tenth of that for gains and scales', () => {
+    const initial = Float32Array.of(3, -4, 0, 5);
+    const unitOf = (group: ParameterGroup): number =>
+      new ParameterSet([{ name: 'x', shape: [4], group, initial }]).entries[0]!.unit;
+    expect(unitOf('matrix')).toBeCloseTo(Math.sqrt(12.5), 6);
+    expect(unitOf('vector')).toBeCloseTo(Math.sqrt(12.5) / 10, 6);
   });
 });
 

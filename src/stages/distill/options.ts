@@ -152,7 +152,9 @@ const distillInput = z.strictObject({
   learning_rate: z
     .union([positive, z.literal('auto')])
     .default('auto')
-    .describe('Greatest learning rate. auto: the smaller, the nearer the student starts to its teacher.'),
+    .describe(
+      'Greatest learning rate, the same for all weights. auto: steps relative to the size of each weight, the smaller, the nearer the student starts to its teacher.',
+    ),
   schedule: z.enum(scheduleNames as [ScheduleName, ...ScheduleName[]]).default('cosine'),
   warmup: share.default(0.05).describe('Share of the steps in which the learning rate grows.'),
   optimizer: z.enum(optimizerNames).default('adamw'),

@@ -157,7 +157,7 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
     run.programs,
   );
   try {
-    const peak = options.learningRate === 'auto' ? await automaticRate(objective, options) : options.learningRate;
+    const peak = options.learningRate === 'auto' ? await automaticRate(objective) : options.learningRate;
     const { steps } = run;
     const optimizer = optimizers[options.optimizer].create(objective.parameters, {
       weightDecay: options.weightDecay,
@@ -165,7 +165,7 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       beta2: 0.99,
       epsilon: 1e-8,
       momentum: 0.95,
-      scaleRate: 1,
+      stepSize: options.learningRate === 'auto' ? 'relative' : 'absolute',
     });
     const result = await train({
       objective,

@@ -1,37 +1,28 @@
 import { adamwStep } from '../../kernels/index.ts';
-import type { GroupRange, ParameterSet } from '../parameters.ts';
-import {
-  decayOf,
-  gradientsOf,
-  type OptimizerCard,
-  type OptimizerSettings,
-  rateOf,
-  type StepFacts,
-} from './optimizer.ts';
+import type { ParameterSet } from '../parameters.ts';
+import { type OptimizerCard, type OptimizerSettings, type StepFacts, type StepRun, stepRuns } from './optimizer.ts';
 
-/** One AdamW step of a group of parameters; `first` and `second` are as long as all parameters. */
-export const adamwGroup = (
-  range: GroupRange,
+/** One AdamW step of a run of parameters; `first` and `second` are as long as all parameters. */
+export const adamwRun = (
+  run: StepRun,
   parameters: ParameterSet,
-  gradients: readonly Float32Array[],
-  states: readonly [first: Float32Array, second: Float32Array],
-  facts: StepFacts,
-  settings: OptimizerSettings,
+  [first, second]: readonly [first: Float32Array, second: Float32Array],
+  { step, gradientScale }: StepFacts,
+  { beta1, beta2, epsilon }: OptimizerSettings,
 ): void => {
-  const { begin, end } = range;
-  const { beta1, beta2, epsilon } = settings;
+  const { begin, end, gradients, learningRate, weightDecay } = run;
   adamwStep({
     parameters: parameters.values.subarray(begin, end),
-    gradients: gradientsOf(range, parameters, gradients),
-    first: states[0].subarray(begin, end),
-    second: states[1].subarray(begin, end),
-    learningRate: rateOf(range, facts, settings),
-    weightDecay: decayOf(range, settings),
-    gradientScale: facts.gradientScale,
+    gradients,
+    first: first.subarray(begin, end),
+    second: second.subarray(begin, end),
+    learningRate,
+    weightDecay,
+    gradientScale,
     beta1,
     beta2,
     epsilon,
-    step: facts.step,
+    step,
   });
 };
 
@@ -44,7 +35,8 @@ export const adamw: OptimizerCard = {
     return {
       states,
       step: (gradients, facts) => {
-        for (const range of parameters.groups) adamwGroup(range, parameters, gradients, states, facts, settings);
+        for (const run of stepRuns(parameters, gradients, facts, settings))
+          adamwRun(run, parameters, states, facts, settings);
       },
     };
   },

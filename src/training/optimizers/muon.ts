@@ -1,8 +1,8 @@
 import { elementCount } from '../../ir/shape.ts';
 import { muonStep } from '../../kernels/index.ts';
 import type { Parameter } from '../parameters.ts';
-import { adamwGroup } from './adamw.ts';
-import { decayOf, gradientsOf, type OptimizerCard, rateOf } from './optimizer.ts';
+import { adamwRun } from './adamw.ts';
+import { type OptimizerCard, stepRuns } from './optimizer.ts';
 
 /** The matrix that a weight's array is taken for: its first axis by all others. */
 const matrixOf = ({ shape }: Parameter): { rows: number; columns: number } => ({
@@ -19,18 +19,18 @@ export const muon: OptimizerCard = {
     return {
       states,
       step: (gradients, facts) => {
-        for (const range of parameters.groups) {
-          if (range.group !== 'matrix') {
-            adamwGroup(range, parameters, gradients, states, facts, settings);
+        for (const run of stepRuns(parameters, gradients, facts, settings)) {
+          if (run.group !== 'matrix') {
+            adamwRun(run, parameters, states, facts, settings);
             continue;
           }
           muonStep({
-            parameters: parameters.values.subarray(range.begin, range.end),
-            gradients: gradientsOf(range, parameters, gradients),
-            state: states[0].subarray(range.begin, range.end),
-            shapes: range.parameters.map(matrixOf),
-            learningRate: rateOf(range, facts, settings),
-            weightDecay: decayOf(range, settings),
+            parameters: parameters.values.subarray(run.begin, run.end),
+            gradients: run.gradients,
+            state: states[0].subarray(run.begin, run.end),
+            shapes: run.parameters.map(matrixOf),
+            learningRate: run.learningRate,
+            weightDecay: run.weightDecay,
             gradientScale: facts.gradientScale,
             momentum: settings.momentum,
           });

@@ -19,8 +19,11 @@ export interface OptimizerSettings {
   readonly epsilon: number;
   /** Of Muon and SignSGD. */
   readonly momentum: number;
-  /** Learning rate of the 'scale' group as a multiple of the schedule's. */
-  readonly scaleRate: number;
+  /**
+   * 'absolute': every parameter has the schedule's learning rate. 'relative': times its own unit, so that small and
+   * large weights change by the same share (as Adafactor's relative steps, Shazeer, Stern 2018, section 8).
+   */
+  readonly stepSize: 'absolute' | 'relative';
 }
 
 /** Changes parameters by their gradients. Its whole memory is in `states`, so that training can go on elsewhere. */
@@ -37,20 +40,37 @@ export interface OptimizerCard {
   create(parameters: ParameterSet, settings: OptimizerSettings): Optimizer;
 }
 
-/** Gradients of the parameters of a group. */
-export const gradientsOf = (
-  { parameters: members }: GroupRange,
+/** A run of parameters that one kernel call changes. */
+export interface StepRun extends GroupRange {
+  readonly gradients: readonly Float32Array[];
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+/** The runs of a step: whole groups where all rates are equal, else one for each parameter. */
+export const stepRuns = (
   parameters: ParameterSet,
   gradients: readonly Float32Array[],
-): Float32Array[] => {
-  const first = parameters.entries.indexOf(members[0]!);
-  return gradients.slice(first, first + members.length);
+  facts: StepFacts,
+  settings: OptimizerSettings,
+): StepRun[] => {
+  const { entries, groups } = parameters;
+  const relative = settings.stepSize === 'relative';
+  const ranges = relative
+    ? entries.map((entry) => ({
+        group: entry.group,
+        begin: entry.offset,
+        end: entry.offset + entry.length,
+        parameters: [entry],
+      }))
+    : groups;
+  return ranges.map((range) => {
+    const first = entries.indexOf(range.parameters[0]!);
+    return {
+      ...range,
+      gradients: gradients.slice(first, first + range.parameters.length),
+      learningRate: facts.learningRate * (relative ? range.parameters[0]!.unit : 1),
+      weightDecay: range.group === 'matrix' ? settings.weightDecay : 0,
+    };
+  });
 };
-
-/** Learning rate of a group at a step. */
-export const rateOf = ({ group }: GroupRange, facts: StepFacts, settings: OptimizerSettings): number =>
-  group === 'scale' ? facts.learningRate * settings.scaleRate : facts.learningRate;
-
-/** Weight decay of a group. */
-export const decayOf = ({ group }: GroupRange, settings: OptimizerSettings): number =>
-  group === 'matrix' ? settings.weightDecay : 0;

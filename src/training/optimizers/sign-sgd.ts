@@ -1,5 +1,5 @@
 import { signStep } from '../../kernels/index.ts';
-import { decayOf, gradientsOf, type OptimizerCard, rateOf } from './optimizer.ts';
+import { type OptimizerCard, stepRuns } from './optimizer.ts';
 
 /** SignSGD with momentum (Bernstein et al. 2018). */
 export const signSgd: OptimizerCard = {
@@ -10,13 +10,13 @@ export const signSgd: OptimizerCard = {
     return {
       states: [state],
       step: (gradients, facts) => {
-        for (const range of parameters.groups)
+        for (const { begin, end, ...run } of stepRuns(parameters, gradients, facts, settings))
           signStep({
-            parameters: parameters.values.subarray(range.begin, range.end),
-            gradients: gradientsOf(range, parameters, gradients),
-            state: state.subarray(range.begin, range.end),
-            learningRate: rateOf(range, facts, settings),
-            weightDecay: decayOf(range, settings),
+            parameters: parameters.values.subarray(begin, end),
+            gradients: run.gradients,
+            state: state.subarray(begin, end),
+            learningRate: run.learningRate,
+            weightDecay: run.weightDecay,
             gradientScale: facts.gradientScale,
             momentum: settings.momentum,
           });

@@ -25,6 +25,7 @@ export const lowRankWeight = (
   const rows = shape[0] ?? 1;
   const columns = elementCount(shape.slice(1));
   const factor = alpha / rank;
+  const size = Math.sqrt(weight.reduce((sum, value) => sum + value * value, 0) / Math.max(1, weight.length));
   const merge = async ([left, right]: readonly Float32Array[]): Promise<Float32Array> => {
     const scaled = left!.map((value) => value * factor);
     const merged = await matmul({ a: scaled, b: right!, rows, inner: rank, columns });
@@ -34,7 +35,14 @@ export const lowRankWeight = (
   return {
     name,
     parameters: [
-      { name: `${name}#left`, shape: [rows, rank], group: 'matrix', initial: new Float32Array(rows * rank) },
+      {
+        name: `${name}#left`,
+        shape: [rows, rank],
+        group: 'matrix',
+        initial: new Float32Array(rows * rank),
+        // A relative step of this factor changes the product by the same share of the weight.
+        unit: (size * Math.sqrt(columns / rank)) / factor,
+      },
       {
         name: `${name}#right`,
         shape: [rank, columns],

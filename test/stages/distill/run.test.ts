@@ -32,9 +32,9 @@ describe('quantization-aware distillation', () => {
     const original = await tinyLlama();
     const model = await quantized(original, 2);
     const events: RunEvent[] = [];
-    const data = await tinyText(original, 'calibration');
+    const data = await tinyText(original, 'calibration', 40);
     const held = await tinyText(original, 'evaluation', 8);
-    const result = await distil(model, { steps: 40, batch: 4 }, contextFor(original, data, { events }));
+    const result = await distil(model, { steps: 80, batch: 4 }, contextFor(original, data, { events }));
     const [before, after] = [await klOf(model, original, held), await klOf(result.model, original, held)];
     expect(after).toBeLessThan(0.6 * before);
     const [olds, news] = [packedOf(model), packedOf(result.model)];
@@ -46,9 +46,9 @@ describe('quantization-aware distillation', () => {
     expect(
       news.filter(({ facts }, index) => Buffer.compare(facts.codes, olds[index]!.facts.codes) !== 0).length,
     ).toBeGreaterThan(15);
-    expect(result.findings[0]).toMatchObject({ kind: 'fact', facts: { steps: 40 } });
+    expect(result.findings[0]).toMatchObject({ kind: 'fact', facts: { steps: 80 } });
     const steps = events.filter((event) => event.type === 'training-step');
-    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, index) => index + 1));
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 80 }, (_, index) => index + 1));
     expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
   });
 
