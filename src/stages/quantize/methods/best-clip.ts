@@ -40,7 +40,7 @@ const copyRow = (into: Rounded, from: Rounded, row: number, columns: number, gro
 export const roundWithBestClip = async (method: RoundingMethod, problem: RoundingProblem): Promise<Rounded> => {
   const { gram, rows, columns, groupSize, scheme } = problem;
   if (!gram) throw internalError('ranges were to be chosen by the error of outputs without H');
-  const weights = Float32Array.from(gram);
+  const weights = new Float32Array(gram);
   const goal = await method.goal?.(problem);
   const groups = Math.ceil(columns / groupSize);
   let best: Rounded | undefined;

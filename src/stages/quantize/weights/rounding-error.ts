@@ -30,7 +30,7 @@ const dot = (x: ArrayLike<number>, y: ArrayLike<number>): number => {
 /** tr(X H Xᵀ) of X (rows, columns); |X|² without H. */
 const energy = async (x: Float32Array, columns: number, gram: Float64Array | undefined): Promise<number> => {
   if (!gram) return dot(x, x);
-  const product = await matmul({ a: Float64Array.from(x), b: gram, rows: x.length / columns, inner: columns, columns });
+  const product = await matmul({ a: new Float64Array(x), b: gram, rows: x.length / columns, inner: columns, columns });
   return dot(x, product);
 };
 
