@@ -155,6 +155,28 @@ describe('what is trained', () => {
   });
 });
 
+describe('a batch', () => {
+  it('run in parts is the same batch: losses and gradients add up', async () => {
+    const original = await tinyLlama();
+    const data = await tinyText(original, 'calibration', 12);
+    const firstStep = async (microBatch: number) => {
+      const events: RunEvent[] = [];
+      const losses = { 'forward-kl': 1, 'cross-entropy': 0.5, hidden: 0.5 };
+      const written = { layers: [0, 2], steps: 1, batch: 6, micro_batch: microBatch, hold_out: 0, losses };
+      await distil(original, written, contextFor(original, data, { events }));
+      return events.find((event) => event.type === 'training-step')!;
+    };
+    const whole = await firstStep(6);
+    for (const size of [1, 4]) {
+      const parts = await firstStep(size);
+      expect(parts.loss).toBeCloseTo(whole.loss, 5);
+      expect(parts.gradientNorm / whole.gradientNorm).toBeCloseTo(1, 4);
+      expect(parts.seen).toBe(whole.seen);
+      for (const [name, value] of Object.entries(whole.parts)) expect(parts.parts[name]).toBeCloseTo(value, 5);
+    }
+  });
+});
+
 describe('bad input', () => {
   const small = `program opset=21
 graph g(input_ids: int64[batch, length]) -> (logits) {
