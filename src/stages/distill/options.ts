@@ -138,7 +138,9 @@ const distillInput = z.strictObject({
       alpha: positive.optional().describe('Their product is multiplied by alpha / rank (default alpha = rank).'),
     })
     .optional()
-    .describe('Train low-rank adapters of the matrices, merged at the end, instead of all weights.'),
+    .describe(
+      'Train low-rank adapters of the matrices, merged at the end, instead of all weights. Quantized weights have none: their integers are trained.',
+    ),
   scales: z
     .enum(['learned', 'fixed'])
     .default('learned')
