@@ -8,6 +8,7 @@ import type { Program } from '../src/ir/graph.ts';
 import type { Model } from '../src/ir/model.ts';
 import { evaluate } from '../src/metrics/evaluate.ts';
 import type { Finding } from '../src/recipe/events.ts';
+import { memoryStore } from '../src/stages/memory-store.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
 
 /** One row of a table: a model under a setting, measured on what would be written. */
@@ -50,6 +51,7 @@ export const runStage = async (
       threads: 2,
       seed: 0,
       checkpoints: { get: () => undefined, put: () => undefined },
+      shared: memoryStore(),
       scratch: { directory },
       emit: () => undefined,
       signal: new AbortController().signal,
@@ -58,6 +60,24 @@ export const runStage = async (
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+};
+
+/** Values of metrics by name, of a program against the one it came from. */
+export const measure = async (
+  program: Program,
+  reference: Program,
+  dataset: Dataset,
+  metrics: readonly string[],
+): Promise<Readonly<Record<string, number>>> => {
+  const results = await evaluate({
+    program,
+    reference,
+    dataset,
+    metrics,
+    engine: onnxruntimeEngine,
+    emit: () => undefined,
+  });
+  return Object.fromEntries(results.map(({ metric, value }) => [metric, value]));
 };
 
 /** Quantizes by a recipe's options (or not at all) and measures the result against the program it came from. */
@@ -72,21 +92,8 @@ export const measureSetting = async (
       ? { program: measurement.program, findings: [] }
       : await runStage(measurement.program, options, measurement.calibration);
   const seconds = (performance.now() - start) / 1000;
-  const results = await evaluate({
-    program,
-    reference: measurement.program,
-    dataset: measurement.evaluation,
-    metrics: measurement.metrics,
-    engine: onnxruntimeEngine,
-    emit: () => undefined,
-  });
-  return {
-    setting,
-    values: Object.fromEntries(results.map(({ metric, value }) => [metric, value])),
-    bytes: encodeProgram(program).byteLength,
-    seconds,
-    findings,
-  };
+  const values = await measure(program, measurement.program, measurement.evaluation, measurement.metrics);
+  return { setting, values, bytes: encodeProgram(program).byteLength, seconds, findings };
 };
 
 /** A table in fixed columns; shares are printed in percent. */
