@@ -9,6 +9,7 @@ import { cloneGraph } from '../ir/clone.ts';
 import type { DataType } from '../ir/data-type.ts';
 import type { Program, Value } from '../ir/graph.ts';
 import { graphsWithin } from '../ir/walk.ts';
+import { whenResumed } from '../pause.ts';
 import { arrayFromBytes } from './arrays.ts';
 import { checkSignal } from './interrupt.ts';
 import { onnxruntimeError } from './onnxruntime-errors.ts';
@@ -156,6 +157,8 @@ const open = async (program: Program, options: SessionOptions = {}): Promise<Ses
 
   const run = async (feeds: Feeds, wanted?: readonly string[]): Promise<Map<string, NumericArray>> => {
     checkSignal(options.signal);
+    const resumed = whenResumed(options.signal);
+    if (resumed) await resumed;
     const fed: Record<string, Ort.Tensor> = {};
     for (const [name, array] of feeds) if (inputs.has(name)) fed[name] = toTensor(runtime, name, array);
     const names = (wanted ?? native.outputNames).filter((name) => !echoed.includes(name));

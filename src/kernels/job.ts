@@ -1,4 +1,5 @@
 import { CompressError, type ErrorCode } from '../errors.ts';
+import { whenResumed } from '../pause.ts';
 import { addon } from './addon.ts';
 import type { NativeControl } from './native.ts';
 
@@ -47,6 +48,8 @@ export const runJob = async <T>(options: JobOptions, start: (control: NativeCont
   const stopped = (): CompressError =>
     new CompressError({ code: 'interrupted', message: 'stopped on request', cause: signal?.reason });
   if (signal?.aborted) throw stopped();
+  const resumed = whenResumed(signal);
+  if (resumed) await resumed;
   const control = new (addon().Control)();
   const stop = (): void => control.stop();
   signal?.addEventListener('abort', stop, { once: true });

@@ -1,0 +1,61 @@
+import { CompressError } from './errors.ts';
+
+/** The switch of a run: while it is off, no step of the work begins. What is under way is finished first. */
+export class Pause {
+  readonly #signal: AbortSignal;
+  #waiting: Promise<void> | undefined;
+  #goOn: () => void = () => {};
+
+  private constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener('abort', () => this.resume(), { once: true });
+  }
+
+  /** The one switch of all work that is given this signal. */
+  static of(signal: AbortSignal): Pause {
+    const known = switches.get(signal);
+    if (known) return known;
+    const made = new Pause(signal);
+    switches.set(signal, made);
+    return made;
+  }
+
+  get paused(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  pause(): void {
+    if (this.#waiting || this.#signal.aborted) return;
+    this.#waiting = new Promise((resolve) => {
+      this.#goOn = resolve;
+    });
+  }
+
+  resume(): void {
+    this.#waiting = undefined;
+    this.#goOn();
+  }
+
+  /** Settles when the work may go on. */
+  async passed(): Promise<void> {
+    while (this.#waiting) await this.#waiting;
+  }
+}
+
+/** A signal carries the wish to stop through all layers; the wish to wait travels with it. */
+const switches = new WeakMap<AbortSignal, Pause>();
+
+/**
+ * A promise to wait for while the work of this signal is paused; undefined while it is not, so that nothing is delayed.
+ * Asked before every run of a session and every native job. Rejects with 'interrupted' when the user asks to stop
+ * meanwhile.
+ */
+export const whenResumed = (signal: AbortSignal | undefined): Promise<void> | undefined => {
+  const pause = signal && switches.get(signal);
+  return pause?.paused ? passedOrStopped(pause, signal) : undefined;
+};
+
+const passedOrStopped = async (pause: Pause, signal: AbortSignal): Promise<void> => {
+  await pause.passed();
+  if (signal.aborted) throw new CompressError({ code: 'interrupted', message: 'stopped on request' });
+};
