@@ -14,6 +14,7 @@ import { tensorType } from '../src/ir/shape.ts';
 import { DerivedTensor } from '../src/ir/tensor.ts';
 import { setThreads } from '../src/kernels/index.ts';
 import { Random } from '../src/random.ts';
+import { memoryStore } from '../src/stages/memory-store.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
 
 /** What rounding a large model took, from opening its file to the finished output folder. */
@@ -79,6 +80,7 @@ const roundLarge = async (input: string, output: string): Promise<LargeRounding>
     threads: 2,
     seed: 0,
     checkpoints: { get: () => undefined, put: () => undefined },
+    shared: memoryStore(),
     scratch: { directory: output },
     emit: () => undefined,
     signal: new AbortController().signal,

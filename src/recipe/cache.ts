@@ -4,8 +4,11 @@ import { hashBytes, hashFile } from '../kernels/index.ts';
 import type { CheckpointStore } from '../stages/stage.ts';
 import { filesBelow, orExplain, removeAbandoned, writeWhole } from './store.ts';
 
-/** What the cache holds. Stages: whole models. Evaluations: measured numbers. Checkpoints: parts of running stages. */
-export const cacheKinds = ['stages', 'evaluations', 'checkpoints'] as const;
+/**
+ * What the cache holds. Stages: whole models. Evaluations: measured numbers. Checkpoints: parts of running stages.
+ * Statistics: what stages gather about models and data, for each other.
+ */
+export const cacheKinds = ['stages', 'evaluations', 'checkpoints', 'statistics'] as const;
 export type CacheKind = (typeof cacheKinds)[number];
 
 /** A stage's stored result. */
@@ -97,6 +100,27 @@ export class Cache {
     rmSync(join(this.directory, 'checkpoints', key), { recursive: true, force: true });
   }
 
+  /**
+   * Statistics that stages share, apart for each tool. What stands before the first '/' of a key names an entry; the
+   * entries used longest ago are removed here while all together take more than `maxBytes`.
+   */
+  statistics(tool: string, maxBytes: number = mostStatisticsBytes): CheckpointStore {
+    this.prune({ maxBytes, kinds: ['statistics'] });
+    const pathOf = (key: string): string => {
+      const [entry = '', ...part] = key.split('/');
+      const short = (text: string): string => hashBytes(new TextEncoder().encode(text)).slice(0, 32);
+      return join(this.directory, 'statistics', short(`${tool}/${entry}`), `${short(part.join('/'))}.bin`);
+    };
+    return {
+      get: (key) => {
+        const bytes = readSealed(pathOf(key));
+        if (bytes) touch(pathOf(key));
+        return bytes;
+      },
+      put: (key, bytes) => writeSealed(pathOf(key), bytes),
+    };
+  }
+
   /** Runs `work` with a folder for its own files, removed afterwards however it ends. */
   async withScratch<Result>(work: (directory: string) => Promise<Result>): Promise<Result> {
     const directory = this.#temporaryFolder();
@@ -113,7 +137,12 @@ export class Cache {
       const entries = this.#entries(kind);
       return { entries: entries.length, bytes: entries.reduce((sum, entry) => sum + entry.bytes, 0) };
     };
-    return { stages: facts('stages'), evaluations: facts('evaluations'), checkpoints: facts('checkpoints') };
+    return {
+      stages: facts('stages'),
+      evaluations: facts('evaluations'),
+      checkpoints: facts('checkpoints'),
+      statistics: facts('statistics'),
+    };
   }
 
   /** Removes everything; returns the bytes freed. */
@@ -121,9 +150,15 @@ export class Cache {
     return this.prune({ maxBytes: 0 });
   }
 
-  /** Removes the entries used longest ago until at most `maxBytes` are left; returns the bytes freed. */
-  prune({ maxBytes }: { readonly maxBytes: number }): number {
-    const entries = cacheKinds.flatMap((kind) => this.#entries(kind)).sort((a, b) => a.usedMs - b.usedMs);
+  /** Removes the entries (of some kinds) used longest ago until at most `maxBytes` are left; returns the bytes freed. */
+  prune({
+    maxBytes,
+    kinds = cacheKinds,
+  }: {
+    readonly maxBytes: number;
+    readonly kinds?: readonly CacheKind[];
+  }): number {
+    const entries = kinds.flatMap((kind) => this.#entries(kind)).sort((a, b) => a.usedMs - b.usedMs);
     let left = entries.reduce((sum, entry) => sum + entry.bytes, 0);
     let freed = 0;
     for (const entry of entries) {
@@ -161,6 +196,9 @@ export class Cache {
     });
   }
 }
+
+/** Statistics beyond this are dropped, those used longest ago first. */
+const mostStatisticsBytes = 8 * 2 ** 30;
 
 const sealName = 'entry.json';
 

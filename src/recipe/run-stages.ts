@@ -104,6 +104,7 @@ const computeStage = async (
       threads: recipe.threads,
       seed: recipe.seed,
       checkpoints: cache.checkpoints(key),
+      shared: cache.statistics(toolFingerprint()),
       scratch: { directory },
       emit,
       signal,

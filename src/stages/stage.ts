@@ -34,6 +34,11 @@ export interface StageContext {
   readonly threads: number;
   readonly seed: number;
   readonly checkpoints: CheckpointStore;
+  /**
+   * Statistics that outlive the stage, by content: keys name all that a part depends on. What stands before the first
+   * '/' of a key names an entry that is kept or dropped as a whole; any part may be gone the next time.
+   */
+  readonly shared: CheckpointStore;
   readonly scratch: Scratch;
   readonly emit: Emit;
   readonly signal: AbortSignal;

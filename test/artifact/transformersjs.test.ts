@@ -12,6 +12,7 @@ import type { CompressError } from '../../src/errors.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { parseProgram } from '../../src/ir/text/parse.ts';
+import { memoryStore } from '../../src/stages/memory-store.ts';
 import { quantizeStage } from '../../src/stages/quantize/index.ts';
 import { sharedData } from '../shared.ts';
 
@@ -26,6 +27,7 @@ const quantized = async (model: Model, options: unknown): Promise<Model> => {
     threads: 1,
     seed: 0,
     checkpoints: { get: () => undefined, put: () => {} },
+    shared: memoryStore(),
     scratch: { directory: folder },
     emit: () => {},
     signal: new AbortController().signal,

@@ -96,6 +96,7 @@ describe('looking after the cache', () => {
       stages: { entries: 0, bytes: 0 },
       evaluations: { entries: 0, bytes: 0 },
       checkpoints: { entries: 0, bytes: 0 },
+      statistics: { entries: 0, bytes: 0 },
     });
   });
 });
@@ -122,5 +123,33 @@ describe('the lock of an output', () => {
     writeFileSync(path, '999999999');
     takeLock(path, 'out')();
     expect(existsSync(path)).toBe(false);
+  });
+});
+
+describe('statistics', () => {
+  test('are found again by the same tool only, and outlive the checkpoints of a stage', () => {
+    cache.statistics('tool 1').put('entry/part', new Uint8Array([1, 2]));
+    cache.dropCheckpoints('stage');
+    expect(cache.statistics('tool 1').get('entry/part')).toEqual(new Uint8Array([1, 2]));
+    expect(cache.statistics('tool 2').get('entry/part')).toBeUndefined();
+    expect(cache.statistics('tool 1').get('entry/other')).toBeUndefined();
+  });
+
+  test('beyond their limit are dropped by whole entries, those used longest ago first', () => {
+    const store = cache.statistics('tool');
+    const root = join(directory, 'statistics');
+    for (const part of ['a', 'b']) store.put(`old/${part}`, new Uint8Array(1000));
+    const [old] = readdirSync(root);
+    for (const { path } of filesBelow(join(root, old ?? ''))) utimesSync(path, new Date(0), new Date(0));
+    for (const part of ['a', 'b']) store.put(`new/${part}`, new Uint8Array(1000));
+    const after = cache.statistics('tool', 3000);
+    expect(['old/a', 'old/b'].map((key) => after.get(key))).toEqual([undefined, undefined]);
+    expect(['new/a', 'new/b'].map((key) => after.get(key)?.length)).toEqual([1000, 1000]);
+  });
+
+  test('do not push out stages when they are trimmed', async () => {
+    await store('k', 'x'.repeat(4000));
+    cache.statistics('tool', 10);
+    expect(await cache.stage('k')).toBeDefined();
   });
 });

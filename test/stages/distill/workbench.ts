@@ -8,6 +8,7 @@ import type { Model } from '../../../src/ir/model.ts';
 import { evaluate } from '../../../src/metrics/evaluate.ts';
 import type { RunEvent } from '../../../src/recipe/events.ts';
 import { distillStage } from '../../../src/stages/distill/index.ts';
+import { memoryStore } from '../../../src/stages/memory-store.ts';
 import type { StageContext, StageResult } from '../../../src/stages/stage.ts';
 import { fixture } from '../../recipe/tiny-run.ts';
 
@@ -40,6 +41,7 @@ export const contextFor = (
     threads: 1,
     seed: 0,
     checkpoints: { get: () => undefined, put: () => undefined },
+    shared: memoryStore(),
     scratch: { directory: tmpdir() },
     emit: (event) => events.push(event),
     signal: new AbortController().signal,

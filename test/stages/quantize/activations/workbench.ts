@@ -3,6 +3,7 @@ import { onnxruntimeEngine } from '../../../../src/execution/onnxruntime.ts';
 import type { Program } from '../../../../src/ir/graph.ts';
 import type { Model } from '../../../../src/ir/model.ts';
 import type { RunEvent } from '../../../../src/recipe/events.ts';
+import { memoryStore } from '../../../../src/stages/memory-store.ts';
 import {
   type DynamicOptions,
   normaliseActivations,
@@ -40,6 +41,7 @@ export const contextOf = (calibration: Dataset | undefined, events: RunEvent[] =
   threads: 1,
   seed: 0,
   checkpoints: { get: () => undefined, put: () => undefined },
+  shared: memoryStore(),
   scratch: { directory: '.' },
   emit: (event) => events.push(event),
   signal: new AbortController().signal,

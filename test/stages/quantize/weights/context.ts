@@ -10,6 +10,7 @@ import { parseProgram } from '../../../../src/ir/text/parse.ts';
 import { constantOf, graphsWithin } from '../../../../src/ir/walk.ts';
 import { Random } from '../../../../src/random.ts';
 import type { RunEvent } from '../../../../src/recipe/events.ts';
+import { memoryStore } from '../../../../src/stages/memory-store.ts';
 import { quantizeStage } from '../../../../src/stages/quantize/index.ts';
 import type { CheckpointStore, StageContext, StageResult } from '../../../../src/stages/stage.ts';
 
@@ -65,6 +66,7 @@ export const quantize = async (model: Model, options: unknown, given: Partial<St
       threads: 1,
       seed: 0,
       checkpoints: memoryCheckpoints(),
+      shared: memoryStore(),
       scratch: { directory: scratch },
       emit: (event) => events.push(event),
       signal: new AbortController().signal,
