@@ -5,6 +5,7 @@ export class Pause {
   readonly #signal: AbortSignal;
   #waiting: Promise<void> | undefined;
   #goOn: () => void = () => {};
+  readonly #watchers = new Set<(paused: boolean) => void>();
 
   private constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -29,16 +30,29 @@ export class Pause {
     this.#waiting = new Promise((resolve) => {
       this.#goOn = resolve;
     });
+    this.#tell();
   }
 
   resume(): void {
+    if (!this.#waiting) return;
     this.#waiting = undefined;
     this.#goOn();
+    this.#tell();
+  }
+
+  /** Calls `watcher` whenever the switch is turned, until the returned function is called. */
+  watch(watcher: (paused: boolean) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
   }
 
   /** Settles when the work may go on. */
   async passed(): Promise<void> {
     while (this.#waiting) await this.#waiting;
+  }
+
+  #tell(): void {
+    for (const watcher of this.#watchers) watcher(this.paused);
   }
 }
 
@@ -51,7 +65,8 @@ const switches = new WeakMap<AbortSignal, Pause>();
  * meanwhile.
  */
 export const whenResumed = (signal: AbortSignal | undefined): Promise<void> | undefined => {
-  const pause = signal && switches.get(signal);
+  if (!signal) return undefined;
+  const pause = switches.get(signal);
   return pause?.paused ? passedOrStopped(pause, signal) : undefined;
 };
 

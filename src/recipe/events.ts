@@ -27,7 +27,16 @@ export type RunEvent =
       readonly version: string;
       readonly stages: readonly string[];
       readonly output: string;
+      /** Names of the formats that will be written. */
+      readonly formats: readonly string[];
+      /** What the recipe allows for activations and statistics. */
+      readonly maxMemoryBytes: number;
     }
+  /** Memory that the process holds, told about once a second. */
+  | { readonly type: 'resources'; readonly memoryBytes: number }
+  /** The user has asked the run to wait, or to go on. */
+  | { readonly type: 'paused' }
+  | { readonly type: 'resumed' }
   | { readonly type: 'stage-started'; readonly index: number; readonly stage: string }
   | { readonly type: 'stage-cached'; readonly index: number; readonly stage: string; readonly key: string }
   | {

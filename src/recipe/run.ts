@@ -4,6 +4,7 @@ import { ArtifactWriter, hashInputs } from '../artifact/write.ts';
 import { CompressError, exitCodeOf, exitCodes, formatError } from '../errors.ts';
 import { onnxruntimeEngine } from '../execution/onnxruntime.ts';
 import { setThreads } from '../kernels/index.ts';
+import { Pause } from '../pause.ts';
 import { Cache, cacheDirectory } from './cache.ts';
 import { contentKey } from './cache-keys.ts';
 import { broadcast, type Listener, openEventLog } from './event-log.ts';
@@ -51,7 +52,11 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       version: toolVersion(),
       stages: recipe.stages.map((stage) => stage.name),
       output: recipe.output,
+      formats: recipe.formats.map((format) => format.name),
+      maxMemoryBytes: recipe.maxMemoryBytes,
     });
+    const unwatch = Pause.of(signal).watch((paused) => emit({ type: paused ? 'paused' : 'resumed' }));
+    const resources = tellResources(emit);
     try {
       const report = await work(recipe, prepared, { cache, fresh: options.fresh ?? false, emit, signal });
       emit({ type: 'run-finished', outcome: report.outcome, peakMemoryBytes: peakMemory() });
@@ -68,11 +73,22 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       });
       throw ended;
     } finally {
+      clearInterval(resources);
+      unwatch();
       log.close();
     }
   } finally {
     folder.release();
   }
+};
+
+const resourcesEveryMs = 1000;
+
+/** Tells what memory the process holds, now and every second. */
+const tellResources = (emit: Emit): NodeJS.Timeout => {
+  const tell = (): void => emit({ type: 'resources', memoryBytes: process.memoryUsage.rss() });
+  tell();
+  return setInterval(tell, resourcesEveryMs).unref();
 };
 
 /** Node counts in kibibytes. */

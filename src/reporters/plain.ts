@@ -74,7 +74,16 @@ class PlainReporter implements Reporter {
           `  ${event.severity === 'warning' ? style.warn('warning: ') : ''}${event.site ? `${printable(event.site)}: ` : ''}${printable(event.text)}`,
         );
         return;
+      case 'paused':
+        this.#line(`  ${style.warn('paused')}`);
+        return;
+      case 'resumed':
+        this.#line('  going on');
+        return;
       case 'site-finished':
+      case 'resources':
+      case 'training-step':
+      case 'training-judged':
         return;
       case 'run-finished':
         this.#finish(event);

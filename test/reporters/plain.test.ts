@@ -21,7 +21,16 @@ const size = (value: number): MetricResult => ({
 });
 
 const story: TimedEvent[] = [
-  { type: 'run-started', recipe: 'r.yaml', version: '0.1.0', stages: ['quantize'], output: 'out/x', atMs: 0 },
+  {
+    type: 'run-started',
+    recipe: 'r.yaml',
+    version: '0.1.0',
+    stages: ['quantize'],
+    output: 'out/x',
+    formats: ['onnx'],
+    maxMemoryBytes: 2 ** 31,
+    atMs: 0,
+  },
   { type: 'metric', model: 'before', result: perplexity(5.632784), atMs: 900 },
   { type: 'metric', model: 'before', result: size(1_044_992), atMs: 900 },
   { type: 'stage-started', index: 0, stage: 'quantize', atMs: 1000 },
