@@ -1,21 +1,28 @@
-import { CompressError, CompressErrors, internalError } from '../errors.ts';
+import { CompressError, internalError } from '../errors.ts';
 import { OperatorBuilder } from '../ir/build.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import { shapeOf } from './broadcast.ts';
+import { checkRules, nodesBetween } from './path.ts';
 import type { Rule, RuleContext } from './rule.ts';
-import { isConstantOperator, ruleOf } from './rules/table.ts';
+import { ruleOf } from './rules/table.ts';
 
-export interface GradientRequest {
+/** What is differentiated: a loss, or the sum Σ seed·value of any tensors with values of the same shape (gradients, say). */
+export type GradientTarget =
+  | {
+      /** Scalar (rank 0 or one element) to differentiate. With `seed`, any tensor: the gradient of Σ seed·loss. */
+      readonly loss: Value;
+      readonly seed?: Value;
+    }
+  | { readonly seeds: ReadonlyMap<Value, Value> };
+
+export type GradientRequest = GradientTarget & {
   /** The graph that computes the loss; gradient nodes are appended to it. Types must have been inferred. */
   readonly graph: Graph;
-  /** Scalar (rank 0 or one element) to differentiate. With `seed`, any tensor: the gradient of Σ seed·loss. */
-  readonly loss: Value;
-  readonly seed?: Value;
   /** Values to differentiate for: inputs, initializers or intermediate values of the graph. */
   readonly of: readonly Value[];
   /** Names of the new nodes start with this. Default 'gradient'. */
   readonly prefix?: string;
-}
+};
 
 export interface Gradients {
   /** ∂loss/∂value, of the value's shape; absent for values that do not reach the loss. */
@@ -32,9 +39,9 @@ export interface Gradients {
  * @throws 'mismatch' when the loss is not a scalar and no seed is given.
  */
 export const appendGradients = (request: GradientRequest): Gradients => {
-  const { graph, loss, of } = request;
-  if (!request.seed) checkScalar(loss);
-  const path = nodesBetween(graph, of, loss);
+  const { graph, of } = request;
+  if ('loss' in request && !request.seed) checkScalar(request.loss);
+  const path = nodesBetween(graph, of, 'loss' in request ? [request.loss] : request.seeds.keys());
   checkRules(path);
   const build = new OperatorBuilder(graph, request.prefix ?? 'gradient');
   const parts = new Map<Value, Value[]>();
@@ -53,7 +60,7 @@ export const appendGradients = (request: GradientRequest): Gradients => {
     }
     return list[0];
   };
-  contribute(loss, request.seed ?? build.call('Expand', [build.scalarLike(1, loss), build.call('Shape', [loss])]));
+  for (const [value, seed] of seedsOf(request, build)) contribute(value, seed);
   const active = activeValues(path, of);
   for (const node of [...path].reverse()) {
     const gradients = node.outputs.map((output) => (output ? total(output) : undefined));
@@ -73,7 +80,15 @@ export const appendGradients = (request: GradientRequest): Gradients => {
   return { byValue, unreached: of.filter((value) => !byValue.has(value)) };
 };
 
-const checkScalar = (loss: Value): void => {
+/** The gradients that the way back starts with; 1 for a loss. */
+const seedsOf = (target: GradientTarget, build: OperatorBuilder): ReadonlyMap<Value, Value> => {
+  if ('seeds' in target) return target.seeds;
+  const { loss, seed } = target;
+  return new Map([[loss, seed ?? build.call('Expand', [build.scalarLike(1, loss), build.call('Shape', [loss])])]]);
+};
+
+/** @throws 'mismatch' for a loss that is not one number. */
+export const checkScalar = (loss: Value): void => {
   const shape = shapeOf(loss);
   if (shape?.every((dim) => dim === 1)) return;
   throw new CompressError({
@@ -113,62 +128,9 @@ const applyRule = (
   return rule(context);
 };
 
-/** Nodes of the graph on a differentiable way from one of `sources` to `loss`, in execution order. */
-const nodesBetween = (graph: Graph, sources: readonly Value[], loss: Value): Node[] => {
-  const forward = new Set<Value>(sources);
-  const reachable: Node[] = [];
-  for (const node of graph.nodes) {
-    if (isConstantOperator(node)) continue;
-    if (!node.inputs.some((input) => input && forward.has(input)) && !capturesAny(node, forward)) continue;
-    reachable.push(node);
-    for (const output of node.outputs) if (output) forward.add(output);
-  }
-  const backward = new Set<Value>([loss]);
-  const path: Node[] = [];
-  for (const node of reachable.reverse()) {
-    if (!node.outputs.some((output) => output && backward.has(output))) continue;
-    path.push(node);
-    for (const input of node.inputs) if (input) backward.add(input);
-  }
-  return path.reverse();
-};
-
-/** Whether a body inside a control-flow node reads one of these values. */
-const capturesAny = (node: Node, values: ReadonlySet<Value>): boolean =>
-  node
-    .subgraphs()
-    .some((body) =>
-      body.nodes.some(
-        (inner) => inner.inputs.some((input) => input && values.has(input)) || capturesAny(inner, values),
-      ),
-    );
-
 /** Values on the path whose gradients are needed: the sources and everything computed from them. */
 const activeValues = (path: readonly Node[], sources: readonly Value[]): Set<Value> => {
   const active = new Set<Value>(sources);
   for (const node of path) for (const output of node.outputs) if (output) active.add(output);
   return active;
-};
-
-const checkRules = (path: readonly Node[]): void => {
-  const missing = new Map<string, Node>();
-  for (const node of path) {
-    const name = node.domain ? `${node.domain}.${node.op}` : node.op;
-    if (!ruleOf(node) && !missing.has(name)) missing.set(name, node);
-  }
-  if (missing.size === 0) return;
-  throw new CompressErrors(
-    [...missing].map(
-      ([name, node]) =>
-        new CompressError({
-          code: 'unsupported',
-          message: `operator ${name} has no gradient rule`,
-          where: { node: node.name || node.outputs[0]?.name || '' },
-          hint:
-            node.subgraphs().length > 0
-              ? 'Control flow cannot be differentiated: fix the input that decides it to a constant, so that the branch can be inlined.'
-              : 'Differentiate a part of the graph that does not contain it, or keep the values before it constant.',
-        }),
-    ),
-  );
 };

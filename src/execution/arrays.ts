@@ -70,3 +70,15 @@ export const castArray = (array: NumericArray, dtype: DataType): NumericArray =>
   if (isFloat(dtype) || !isFloat(array.dtype)) return arrayOfNumbers(dtype, array.shape, numbers);
   return arrayOfNumbers(dtype, array.shape, Float64Array.from(numbers, Math.round));
 };
+
+/** The sum of two arrays of one floating-point type and shape. */
+export const addArrays = (a: NumericArray, b: NumericArray): NumericArray => {
+  const [left, right] = [numbersOfArray(a), numbersOfArray(b)];
+  if (a.dtype !== b.dtype || left.length !== right.length)
+    throw internalError(
+      `a ${a.dtype} array of ${left.length} and a ${b.dtype} array of ${right.length} cannot be added`,
+    );
+  const sum = new (a.dtype === 'float64' ? Float64Array : Float32Array)(left.length);
+  for (let index = 0; index < sum.length; index++) sum[index] = left[index]! + right[index]!;
+  return arrayOfNumbers(a.dtype, a.shape, sum);
+};
