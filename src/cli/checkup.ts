@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { CompressError, formatError } from '../errors.ts';
+import { addonLocation } from '../kernels/addon.ts';
 import { hashBytes } from '../kernels/index.ts';
 import { cacheDirectory } from '../recipe/cache.ts';
 import { formatBytes } from '../recipe/quantity.ts';
@@ -47,7 +48,7 @@ const checkAddon = (): CheckupResult => {
   try {
     const works = hashBytes(new Uint8Array(0)) === emptyHash;
     return works
-      ? { name: 'native addon', state: 'ok', found: 'loads and computes' }
+      ? { name: 'native addon', state: 'ok', found: `${addonOrigin()}, loads and computes` }
       : {
           name: 'native addon',
           state: 'broken',
@@ -59,12 +60,17 @@ const checkAddon = (): CheckupResult => {
   }
 };
 
+const addonOrigin = (): string => {
+  const { origin, package: name } = addonLocation();
+  return origin === 'prebuilt' ? `prebuilt (${name})` : 'built on this machine';
+};
+
 const checkRuntime = async (): Promise<CheckupResult> => {
   try {
     await import('onnxruntime-node');
     return { name: 'onnxruntime', state: 'ok', found: packageVersion('onnxruntime-node') ?? 'unknown version' };
   } catch (error) {
-    return broken('onnxruntime', error, 'Install the dependencies again: npm ci');
+    return broken('onnxruntime', error, 'Install the dependencies again: npm install');
   }
 };
 

@@ -23,7 +23,7 @@ describe('the native addon', () => {
   it('says what to type when it is not built', () => {
     const error = failure(() => load(join(folder, 'missing.node')));
     expect(error.code).toBe('unsupported');
-    expect(error.message).toContain('not built');
+    expect(error.message).toContain('there is no native addon');
     expect(error.hint).toContain('npm run build');
   });
 
