@@ -6,6 +6,7 @@ import { internalError } from '../errors.ts';
 import { cloneProgram } from '../ir/clone.ts';
 import type { Program, Value } from '../ir/graph.ts';
 import type { Emit } from '../recipe/events.ts';
+import { BesideWalk } from './beside-walk.ts';
 import { BlockWalk } from './block-walk.ts';
 import { feedObservers, groupByValue, type Observation } from './observe.ts';
 import type { Engine } from './session.ts';
@@ -23,10 +24,10 @@ export interface BlockRunOptions {
   /** Bytes of activations in memory; beyond it they are spilled to the scratch folder. */
   readonly maxMemoryBytes: number;
   /**
-   * Walk the program as it was at the start beside the changed one, so that `observePairs` can show both. Takes twice
-   * the time and the memory.
+   * Walk another program beside the changed one, so that `observePairs` can show both: the program as it was at the
+   * start ('walked'), or one whose values have the same names. Takes twice the time and the memory.
    */
-  readonly original?: 'walked' | undefined;
+  readonly original?: 'walked' | Program | undefined;
   readonly scratch: { readonly directory: string };
   /** Task of progress events, such as 'gptq'. */
   readonly task: string;
@@ -45,8 +46,23 @@ export interface BlockVisit {
    * in the order of samples. Values must be inputs of the block or computed in it.
    */
   observe(observations: readonly Observation[]): Promise<void>;
-  /** As `observe`, with the same value of the program as it was at the start; needs `original: 'walked'`. */
+  /** As `observe`, with the same value of the original program; needs `original`. */
   observePairs(observations: readonly PairObservation[]): Promise<void>;
+  /** As `observe`, with values of the original program beside several of this block; needs `original`. */
+  observeBeside(observation: BesideObservation): Promise<void>;
+  /** Whether the original has values of these names in one of the blocks that are still to come. */
+  originalHas(names: readonly string[]): boolean;
+}
+
+/** A statistic of values of the block beside values of the original program; both by name. */
+export interface BesideObservation {
+  readonly original: readonly string[];
+  readonly present: readonly Value[];
+  observe(
+    original: ReadonlyMap<string, NumericArray>,
+    present: ReadonlyMap<string, NumericArray>,
+    run: number,
+  ): void | Promise<void>;
 }
 
 /** A statistic of a value beside what it was in the program at the start. */
@@ -55,24 +71,11 @@ export interface PairObservation {
   observe(original: NumericArray, present: NumericArray, run: number): void | Promise<void>;
 }
 
-/** The walk over the program as it is before anything changes. */
-const walkOriginal = (options: BlockRunOptions, budget: number): { walk: BlockWalk; blocks: readonly Block[] } => {
-  const program = cloneProgram(options.program);
-  const blocks = findBlocks(program);
+const walkBeside = (options: BlockRunOptions, original: 'walked' | Program, budget: number): BesideWalk => {
+  const program = original === 'walked' ? cloneProgram(options.program) : original;
   const directory = join(options.scratch.directory, 'original');
   mkdirSync(directory, { recursive: true });
-  return {
-    walk: new BlockWalk({ ...options, program, blocks, maxMemoryBytes: budget, scratch: { directory } }),
-    blocks,
-  };
-};
-
-/** The value of this name among those that a block reads or computes. */
-const namesake = (block: Block, value: Value): Value => {
-  const computed = block.nodes.flatMap((node) => node.outputs).find((output) => output?.name === value.name);
-  const found = computed ?? block.inputs.find((input) => input.name === value.name);
-  if (found) return found;
-  throw internalError(`the value ${value.name} is not part of ${block.name} of the original program`);
+  return new BesideWalk({ ...options, program, maxMemoryBytes: budget, scratch: { directory } });
 };
 
 /**
@@ -87,27 +90,36 @@ export const runBlocks = async (
   const blocks = options.blocks ?? findBlocks(program);
   const budget = options.original ? options.maxMemoryBytes / 2 : options.maxMemoryBytes;
   const walk = new BlockWalk({ ...options, blocks, maxMemoryBytes: budget });
-  const beside = options.original ? walkOriginal(options, budget) : undefined;
-  const observePairs = async (block: Block, observations: readonly PairObservation[]): Promise<void> => {
-    if (!beside) throw internalError('pairs can only be observed where the original is walked too');
-    if (observations.length === 0) return;
-    const values = [...new Set(observations.map(({ value }) => value))];
-    const originalBlock = beside.blocks[block.index]!;
-    const originals = values.map((value) => namesake(originalBlock, value));
-    await walk.lend(block, values, (present) =>
-      beside.walk.lend(originalBlock, originals, async (original) => {
+  const beside = options.original ? walkBeside(options, options.original, budget) : undefined;
+  const besideOf = (): BesideWalk => {
+    if (!beside) throw internalError('values can only be compared where the original is walked too');
+    return beside;
+  };
+  const observeBeside = async (block: Block, { original, present, observe }: BesideObservation): Promise<void> => {
+    await walk.lend(block, present, (compute) =>
+      besideOf().lend(original, async (computeOriginal) => {
         for (let run = 0; run < walk.runCount; run++) {
-          const [before, now] = [await original(run), await present(run)];
-          for (const { value, observe } of observations)
-            await observe(before.get(value.name)!, now.get(value.name)!, run);
-          walk.report(block, 'observing pairs', run);
+          await observe(await computeOriginal(run), await compute(run), run);
+          walk.report(block, 'comparing', run);
         }
       }),
     );
   };
+  const observePairs = async (block: Block, observations: readonly PairObservation[]): Promise<void> => {
+    if (observations.length === 0) return;
+    const values = [...new Set(observations.map(({ value }) => value))];
+    await observeBeside(block, {
+      original: values.map(({ name }) => name),
+      present: values,
+      observe: async (original, present, run) => {
+        for (const { value, observe } of observations)
+          await observe(original.get(value.name)!, present.get(value.name)!, run);
+      },
+    });
+  };
   try {
     await walk.start();
-    await beside?.walk.start();
+    await beside?.start();
     for (const block of blocks) {
       await visit({
         block,
@@ -124,12 +136,13 @@ export const runBlocks = async (
           );
         },
         observePairs: (observations) => observePairs(block, observations),
+        observeBeside: (observation) => observeBeside(block, observation),
+        originalHas: (names) => besideOf().has(names),
       });
       await walk.advance(block);
-      if (beside) await beside.walk.advance(beside.blocks[block.index]!);
     }
   } finally {
     walk.close();
-    beside?.walk.close();
+    beside?.close();
   }
 };

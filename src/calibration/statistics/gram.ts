@@ -40,7 +40,8 @@ const wrongShape = (site: Site, array: NumericArray): CompressError =>
     where: { site: site.name },
   });
 
-const picturesOf = (array: NumericArray, site: Site): Pictures => {
+/** The input of a convolution as pictures; one dimension counts as height 1. @throws 'mismatch' for other ranks. */
+export const picturesOf = (array: NumericArray, site: Site): Pictures => {
   const [batch = 0, channels = 0, ...spatial] = array.shape;
   const [height = 0, width = 0] = spatial.length === 1 ? [1, spatial[0]] : spatial;
   if (spatial.length < 1 || spatial.length > 2) throw wrongShape(site, array);
@@ -48,7 +49,10 @@ const picturesOf = (array: NumericArray, site: Site): Pictures => {
 };
 
 /** The plain convolution whose unfolded inputs are the columns of a site's matrix. */
-const plainConvolution = (site: Site, given: Pictures): { pictures: Pictures; geometry: ConvolutionGeometry } => {
+export const plainConvolution = (
+  site: Site,
+  given: Pictures,
+): { pictures: Pictures; geometry: ConvolutionGeometry } => {
   const { shape } = siteTensor(site);
   if (site.op === 'Conv') return { pictures: given, geometry: convolutionGeometry(site.node, shape, given.size) };
   const transposed = transposedGeometry(site.node, shape, given.size);
