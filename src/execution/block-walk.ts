@@ -93,11 +93,22 @@ export class BlockWalk {
     this.#runCount = await storeInputs(this.#options, this.#options.blocks, this.#store);
   }
 
-  /** Opens a block as the program now stands and lends a function that computes the wanted values of any run. */
+  /**
+   * Opens a block as the program now stands and lends a function that computes the wanted values of any run. Only what
+   * they need is computed: the block's inputs are there already.
+   */
   async lend<Result>(block: Block, wanted: readonly Value[], use: (run: BlockRun) => Promise<Result>): Promise<Result> {
     const { program, engine, scratch, signal } = this.#options;
-    const segment = extractSegment(program, block, (value) => this.#types.get(value.name));
-    const fetch = wanted.map((value) => {
+    const given = new Set(block.inputs);
+    const outputs = wanted.filter((value) => !given.has(value));
+    const stored = wanted.filter((value) => given.has(value)).map(({ name }) => name);
+    const fetchStored = (run: number): Map<string, NumericArray> => {
+      checkSignal(signal);
+      return new Map(stored.map((name) => [name, this.#store.get(name, run)]));
+    };
+    if (outputs.length === 0) return use((run) => Promise.resolve(fetchStored(run)));
+    const segment = extractSegment(program, { ...block, outputs }, (value) => this.#types.get(value.name));
+    const fetch = outputs.map((value) => {
       const found = segment.valueOf(value);
       if (found) return found;
       throw internalError(`the value ${value.name} is not part of ${block.name}`);
@@ -105,9 +116,11 @@ export class BlockWalk {
     const names = fetch.map((value) => value.name);
     const options = { fetch, signal, scratchDirectory: scratch.directory };
     return withSession(engine, segment.program, options, (session) =>
-      use((run) => {
-        checkSignal(signal);
-        return session.run(new Map(block.inputs.map(({ name }) => [name, this.#store.get(name, run)])), names);
+      use(async (run) => {
+        const arrays = fetchStored(run);
+        const feeds = new Map(session.inputNames.map((name) => [name, this.#store.get(name, run)]));
+        for (const [name, array] of await session.run(feeds, names)) arrays.set(name, array);
+        return arrays;
       }),
     );
   }
