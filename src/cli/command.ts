@@ -33,3 +33,11 @@ export interface CommandCard {
   readonly summary: string;
   load(): Promise<CommandModule>;
 }
+
+/** A command's own arguments and flags, and those that every command has. */
+export const configureCommand = (command: Command, module: CommandModule): void => {
+  module.configure(command);
+  command
+    .option('--json', 'one JSON document on standard output, nothing else there')
+    .option('--debug', 'show the stack of errors');
+};

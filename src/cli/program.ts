@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { CompressError, type ExitCode, exitCodeOf, exitCodes } from '../errors.ts';
 import { nearest } from '../recipe/known-keys.ts';
 import { toolVersion } from '../recipe/version.ts';
-import type { CommandModule } from './command.ts';
+import { type CommandModule, configureCommand } from './command.ts';
 import { commands } from './commands/index.ts';
 import { interruptible } from './interrupt.ts';
 import type { Io } from './io.ts';
@@ -78,11 +78,9 @@ const prepare = (
   signal: AbortSignal,
   finish: (code: ExitCode) => void,
 ): void => {
-  module.configure(command);
+  configureCommand(command, module);
   command
     .helpOption('-h, --help', 'show this help')
-    .option('--json', 'one JSON document on standard output, nothing else there')
-    .option('--debug', 'show the stack of errors')
     .allowExcessArguments(false)
     .exitOverride()
     .action(async () => {

@@ -53,6 +53,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./schema.ts')).schemaCommand,
   },
   {
+    name: 'completion',
+    summary: 'print a script that completes commands in a shell',
+    load: async () => (await import('./completion.ts')).completionCommand,
+  },
+  {
     name: 'doctor',
     summary: 'check that this machine can do the work',
     load: async () => (await import('./doctor.ts')).doctorCommand,
