@@ -1,4 +1,3 @@
-import { findBlocks } from '../analysis/blocks.ts';
 import { findResidualWriters, type ResidualWriter } from '../analysis/residual-writers.ts';
 import { readSiteMatrix, writeSiteMatrix } from '../analysis/site-weights.ts';
 import { findSites, type Site } from '../analysis/sites.ts';
@@ -81,7 +80,6 @@ export const refitProgram = async (options: RefitOptions): Promise<RefitRecord[]
   const { program, original, checkpoints, checkpointKey = 'refit', wanted } = options;
   const { dataset, engine, maxMemoryBytes, scratch, emit, signal } = options;
   const targets = targetsOf(program).filter(({ site }) => wanted?.(site) ?? true);
-  const blocks = findBlocks(program);
   const records: RefitRecord[] = [];
   const refitOne = async (target: Target, visit: BlockVisit): Promise<void> => {
     const { site, value } = target;
@@ -112,7 +110,7 @@ export const refitProgram = async (options: RefitOptions): Promise<RefitRecord[]
     });
   };
   await runBlocks(
-    { program, dataset, engine, blocks, maxMemoryBytes, original, scratch, task: 'refit', emit, signal },
+    { program, dataset, engine, maxMemoryBytes, original, scratch, task: 'refit', emit, signal },
     async (visit) => {
       const own = targets.filter(({ site }) => visit.block.sites.some(({ node }) => node === site.node));
       if (own.length === 0) return;

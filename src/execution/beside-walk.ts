@@ -1,4 +1,4 @@
-import { type Block, findBlocks } from '../analysis/blocks.ts';
+import type { Block } from '../analysis/blocks.ts';
 import { internalError } from '../errors.ts';
 import type { Value } from '../ir/graph.ts';
 import { type BlockRun, BlockWalk, type BlockWalkOptions } from './block-walk.ts';
@@ -17,9 +17,9 @@ export class BesideWalk {
   readonly #blocks: readonly Block[];
   #index = 0;
 
-  constructor(options: Omit<BlockWalkOptions, 'blocks'>) {
-    this.#blocks = findBlocks(options.program);
-    this.#walk = new BlockWalk({ ...options, blocks: this.#blocks });
+  constructor(options: BlockWalkOptions) {
+    this.#blocks = options.blocks;
+    this.#walk = new BlockWalk(options);
   }
 
   /** Takes in the feeds of every run. */
@@ -33,11 +33,15 @@ export class BesideWalk {
   }
 
   /**
-   * Moves to the first block that has these values and lends a function that computes them for any run.
+   * Moves to the first block that has these values ('read': among its inputs, where there is one) and lends a function that computes them for any run.
    * @throws internal error when there is none: the values lie in several blocks, or before the place that is reached.
    */
-  async lend<Result>(names: readonly string[], use: (run: BlockRun) => Promise<Result>): Promise<Result> {
-    const found = this.#find(names);
+  async lend<Result>(
+    names: readonly string[],
+    how: 'read' | 'computed',
+    use: (run: BlockRun) => Promise<Result>,
+  ): Promise<Result> {
+    const found = (how === 'read' ? this.#findReader(names) : undefined) ?? this.#find(names);
     if (found === undefined)
       throw internalError(
         `the values ${names.join(', ')} are not in one of the remaining blocks of the original program`,
@@ -53,6 +57,13 @@ export class BesideWalk {
 
   close(): void {
     this.#walk.close();
+  }
+
+  #findReader(names: readonly string[]): number | undefined {
+    const at = this.#blocks.findIndex(
+      ({ inputs }, index) => index >= this.#index && names.every((name) => inputs.some((value) => value.name === name)),
+    );
+    return at < 0 ? undefined : at;
   }
 
   #find(names: readonly string[]): number | undefined {

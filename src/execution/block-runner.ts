@@ -19,8 +19,8 @@ export interface BlockRunOptions {
   readonly program: Program;
   readonly dataset: Dataset;
   readonly engine: Engine;
-  /** Default: findBlocks(program). */
-  readonly blocks?: readonly Block[];
+  /** How the programs are cut into pieces, which are visited as blocks. Default findBlocks. */
+  readonly cut?: (program: Program) => readonly Block[];
   /** Bytes of activations in memory; beyond it they are spilled to the scratch folder. */
   readonly maxMemoryBytes: number;
   /**
@@ -75,7 +75,8 @@ const walkBeside = (options: BlockRunOptions, original: 'walked' | Program, budg
   const program = original === 'walked' ? cloneProgram(options.program) : original;
   const directory = join(options.scratch.directory, 'original');
   mkdirSync(directory, { recursive: true });
-  return new BesideWalk({ ...options, program, maxMemoryBytes: budget, scratch: { directory } });
+  const blocks = (options.cut ?? findBlocks)(program);
+  return new BesideWalk({ ...options, program, blocks, maxMemoryBytes: budget, scratch: { directory } });
 };
 
 /**
@@ -87,7 +88,7 @@ export const runBlocks = async (
   visit: (visit: BlockVisit) => Promise<void>,
 ): Promise<void> => {
   const { program } = options;
-  const blocks = options.blocks ?? findBlocks(program);
+  const blocks = (options.cut ?? findBlocks)(program);
   const budget = options.original ? options.maxMemoryBytes / 2 : options.maxMemoryBytes;
   const walk = new BlockWalk({ ...options, blocks, maxMemoryBytes: budget });
   const beside = options.original ? walkBeside(options, options.original, budget) : undefined;
@@ -96,8 +97,9 @@ export const runBlocks = async (
     return beside;
   };
   const observeBeside = async (block: Block, { original, present, observe }: BesideObservation): Promise<void> => {
+    const how = present.every((value) => block.inputs.includes(value)) ? 'read' : 'computed';
     await walk.lend(block, present, (compute) =>
-      besideOf().lend(original, async (computeOriginal) => {
+      besideOf().lend(original, how, async (computeOriginal) => {
         for (let run = 0; run < walk.runCount; run++) {
           await observe(await computeOriginal(run), await compute(run), run);
           walk.report(block, 'comparing', run);

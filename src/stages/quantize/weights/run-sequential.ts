@@ -1,6 +1,7 @@
 import { findBlocks } from '../../../analysis/blocks.ts';
 import { packSite } from '../../../analysis/site-weights.ts';
 import type { Site } from '../../../analysis/sites.ts';
+import { findSteps } from '../../../analysis/steps.ts';
 import type { Dataset } from '../../../calibration/dataset.ts';
 import { type SiteCrosses, siteCrosses } from '../../../calibration/statistics/cross.ts';
 import { gramBytes, type SiteGrams, siteGrams } from '../../../calibration/statistics/gram.ts';
@@ -118,7 +119,8 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   const { program, units, dataset, options, context, done } = run;
   const { settings, sequential } = options;
   const { checkpoints, engine, scratch, emit, signal, maxMemoryBytes } = context;
-  const blocks = findBlocks(program);
+  const cut = sequential === 'site' ? findSteps : findBlocks;
+  const blocks = cut(program);
   const blockOf = new Map(blocks.flatMap((block) => block.sites.map((site) => [site.node, block.index] as const)));
 
   for (const unit of units)
@@ -172,7 +174,7 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   };
 
   await runBlocks(
-    { program, dataset, engine, blocks, maxMemoryBytes, original, scratch, task: 'rounding weights', emit, signal },
+    { program, dataset, engine, cut, maxMemoryBytes, original, scratch, task: 'rounding weights', emit, signal },
     async (visit) => {
       const own = units.filter((unit) => blockOf.get(unit.sites[0].node) === visit.block.index);
       if (own.length === 0) return;
