@@ -14,7 +14,8 @@ import { GramAccumulator } from '../kernels/index.ts';
 import { Random } from '../random.ts';
 import type { Emit } from '../recipe/events.ts';
 import { buildFisherProgram, type FisherProgram, type OutputKind } from './fisher.ts';
-import type { Curvature, SiteCurvature } from './moments.ts';
+import { DiagonalSum, FullSum, type MomentSum } from './moment-sums.ts';
+import { type Curvature, mostFullRows, type SiteCurvature } from './moments.ts';
 
 export interface CollectOptions {
   readonly program: Program;
@@ -36,12 +37,12 @@ export interface CollectOptions {
  * sampled from the model with the seed; sums in double precision. The same bits for any thread count.
  * @throws 'data' for samples with carried state, CompressErrors for operators without a gradient rule.
  */
-export const collectCurvature = async (options: CollectOptions): Promise<Curvature> => {
+export const collectCurvature = async (options: CollectOptions): Promise<CollectedCurvature> => {
   const { program, dataset, engine, seed, emit, signal } = options;
   const wanted = (site: Site): boolean => !gramObstacle(site) && (options.wanted?.(site) ?? true);
   const fisher = buildFisherProgram(program, wanted, options.output);
   const inputs = siteGrams(fisher.sites);
-  const gradients = gradientGrams(fisher);
+  const gradients = gradientSums(fisher);
   const groups = groupByValue([...inputs.observations, ...gradients.observations]);
   const names = [...groups.keys()].map((value) => value.name);
   const binding = bindingOf(program);
@@ -60,24 +61,19 @@ export const collectCurvature = async (options: CollectOptions): Promise<Curvatu
       emit({ type: 'progress', task: 'curvature', done: index + 1, total: dataset.length, unit: 'samples' });
     }
   });
-  const sites = new Map(
-    fisher.sites.map((site): [string, SiteCurvature] => {
-      const gradient = gradients.gramOf(site);
-      const grams = inputs.gramsOf(site)!;
-      return [
-        site.name,
-        {
-          site: site.name,
-          rows: site.rows,
-          columns: site.columns,
-          inputs: grams,
-          gradients: gradient,
-          positions: grams[0]!.count,
-          items,
-        },
-      ];
-    }),
-  );
+  const shared = new Map<GramAccumulator, FullSum>();
+  const sumOf = (gram: GramAccumulator): FullSum => {
+    const sum = shared.get(gram) ?? new FullSum(gram);
+    shared.set(gram, sum);
+    return sum;
+  };
+  const sites = new Map<string, CollectedSite>();
+  for (const site of fisher.sites) {
+    const grams = inputs.gramsOf(site)!.map(sumOf);
+    const { name, rows, columns } = site;
+    const positions = grams[0]!.count;
+    sites.set(name, { site: name, rows, columns, inputs: grams, gradients: gradients.sumOf(site), positions, items });
+  }
   return { sites, samples: dataset.length };
 };
 
@@ -122,46 +118,44 @@ const drawNoise = (fisher: FisherProgram, symbols: ReadonlyMap<string, number>, 
   return { dtype: 'float32', shape, data: Float32Array.from({ length: elementCount(shape) }, draw) };
 };
 
-interface GradientGrams {
+/** What was gathered in memory. */
+export interface CollectedSite extends SiteCurvature {
+  readonly inputs: readonly MomentSum[];
+  readonly gradients: MomentSum | undefined;
+}
+
+/** A curvature in memory; sites with the same input share the objects of A. */
+export interface CollectedCurvature extends Curvature {
+  readonly sites: ReadonlyMap<string, CollectedSite>;
+}
+
+interface GradientSums {
   readonly observations: readonly Observation[];
-  gramOf(site: Site): GramAccumulator | undefined;
+  sumOf(site: Site): MomentSum | undefined;
 }
 
 /** Σ g gᵀ of the gradients at the sites' outputs; sites that write the same value share it. */
-const gradientGrams = (fisher: FisherProgram): GradientGrams => {
-  const byValue = new Map<string, GramAccumulator>();
+const gradientSums = (fisher: FisherProgram): GradientSums => {
+  const byValue = new Map<string, MomentSum>();
   const observations: Observation[] = [];
   for (const site of fisher.sites) {
     const value = fisher.gradientOf.get(site);
     if (!value || byValue.has(value.name)) continue;
-    const gram = new GramAccumulator(site.rows);
-    byValue.set(value.name, gram);
-    observations.push({ value, observer: { observe: (array) => addGradients(site, gram, array) } });
+    const { rows } = site;
+    const sum = rows > mostFullRows ? new DiagonalSum(new Float64Array(rows)) : new FullSum(new GramAccumulator(rows));
+    byValue.set(value.name, sum);
+    observations.push({ value, observer: { observe: (array) => addGradients(site, sum, array) } });
   }
   return {
     observations,
-    gramOf: (site) => byValue.get(fisher.gradientOf.get(site)?.name ?? ''),
+    sumOf: (site) => byValue.get(fisher.gradientOf.get(site)?.name ?? ''),
   };
 };
 
-/** Rows of a product are positions; a convolution's positions are unfolded by a 1×1 window over its channels. */
-const addGradients = async (site: Site, gram: GramAccumulator, array: NumericArray): Promise<void> => {
+/** Rows of a product are positions; those of a convolution are pictures over channels. */
+const addGradients = async (site: Site, sum: MomentSum, array: NumericArray): Promise<void> => {
   const floats = floatsOfArray(array);
-  if (site.op !== 'Conv' && site.op !== 'ConvTranspose') {
-    await gram.add(floats, elementCount(array.shape) / site.rows);
-    return;
-  }
-  const [batch = 0, channels = 0, ...spatial] = array.shape;
-  await gram.addPatches(floats, {
-    batch,
-    channels,
-    height: 1,
-    width: elementCount(spatial),
-    kernel: [1, 1],
-    strides: [1, 1],
-    dilations: [1, 1],
-    pads: [0, 0, 0, 0],
-    groups: 1,
-    group: 0,
-  });
+  if (site.op !== 'Conv' && site.op !== 'ConvTranspose') return sum.add(floats, elementCount(array.shape) / site.rows);
+  const [batch = 0, , ...spatial] = array.shape;
+  return sum.addChannels(floats, batch, elementCount(spatial));
 };

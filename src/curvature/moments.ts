@@ -1,8 +1,21 @@
-import type { GramAccumulator } from '../kernels/index.ts';
+import { internalError } from '../errors.ts';
+
+/** A sum of squares over positions: Σ x xᵀ ('full'), or its diagonal alone where the whole would be too large. */
+export interface Moment {
+  readonly kind: 'full' | 'diagonal';
+  readonly n: number;
+  /** Positions summed over. */
+  readonly count: number;
+  /** Σ x² of each element: (n). */
+  diagonal(): Float64Array;
+  /** Σ x xᵀ: (n, n). An internal error for a 'diagonal'. */
+  matrix(): Float64Array;
+}
 
 /**
  * The curvature of one site y = W x (curvature.md): second moments of its inputs and of the loss' gradient at its output.
- * The loss of quality of changing W by ΔW is ½·scale·tr(B ΔW A ΔWᵀ) in nats per scored item, A and B as means.
+ * The loss of quality of changing W by ΔW is ½·scale·tr(B ΔW A ΔWᵀ) in nats per scored item, A and B as means. What is
+ * read from a store is read when a moment is asked for its numbers.
  */
 export interface SiteCurvature {
   readonly site: string;
@@ -10,9 +23,12 @@ export interface SiteCurvature {
   /** Columns of the matrix; those of one group for a grouped convolution. */
   readonly columns: number;
   /** Σ x xᵀ over positions, one a convolution group (one otherwise): each (columns, columns). */
-  readonly inputs: readonly GramAccumulator[];
-  /** Σ g gᵀ over positions: (rows, rows). Undefined where no gradient reaches the site. */
-  readonly gradients: GramAccumulator | undefined;
+  readonly inputs: readonly Moment[];
+  /**
+   * Σ g gᵀ over positions: (rows, rows); the diagonal alone for outputs of more than `mostFullRows` (a vocabulary).
+   * Undefined where no gradient reaches the site.
+   */
+  readonly gradients: Moment | undefined;
   /** Positions at which the site was seen, and items (scored tokens, images) that had a label. */
   readonly positions: number;
   readonly items: number;
@@ -24,20 +40,42 @@ export interface Curvature {
   readonly samples: number;
 }
 
-/** A = mean of x xᵀ over positions, of one convolution group: (columns, columns). */
-export const inputMoment = (curvature: SiteCurvature, group = 0): Float64Array => {
-  const gram = curvature.inputs[group]!;
-  const count = Math.max(1, gram.count);
-  return gram.matrix().map((sum) => sum / count);
+/** Outputs beyond this many rows have the diagonal of B alone: 4096 rows take 128 MiB. */
+export const mostFullRows = 4096;
+
+const meanOf = (sums: Float64Array, count: number): Float64Array => {
+  const divisor = Math.max(1, count);
+  return sums.map((sum) => sum / divisor);
 };
 
-/** B = mean of g gᵀ over positions: (rows, rows); undefined where no gradient reaches the site. */
-export const gradientMoment = (curvature: SiteCurvature): Float64Array | undefined => {
-  const gram = curvature.gradients;
-  if (!gram) return undefined;
-  const count = Math.max(1, gram.count);
-  return gram.matrix().map((sum) => sum / count);
+const groupMoment = (curvature: SiteCurvature, group: number): Moment => {
+  const moment = curvature.inputs[group];
+  if (moment) return moment;
+  throw internalError(`there is no group ${group} of inputs`, { site: curvature.site });
 };
+
+/** A = mean of x xᵀ over positions, of one convolution group: (columns, columns). */
+export const inputMoment = (curvature: SiteCurvature, group = 0): Float64Array => {
+  const moment = groupMoment(curvature, group);
+  return meanOf(moment.matrix(), moment.count);
+};
+
+/** diag A of one convolution group: (columns). */
+export const inputDiagonal = (curvature: SiteCurvature, group = 0): Float64Array => {
+  const moment = groupMoment(curvature, group);
+  return meanOf(moment.diagonal(), moment.count);
+};
+
+/**
+ * B = mean of g gᵀ over positions: (rows, rows). Undefined where no gradient reaches the site, and where the output is so
+ * large that only the diagonal is known (`gradientDiagonal`).
+ */
+export const gradientMoment = ({ gradients }: SiteCurvature): Float64Array | undefined =>
+  gradients?.kind === 'full' ? meanOf(gradients.matrix(), gradients.count) : undefined;
+
+/** diag B: (rows); undefined where no gradient reaches the site. */
+export const gradientDiagonal = ({ gradients }: SiteCurvature): Float64Array | undefined =>
+  gradients && meanOf(gradients.diagonal(), gradients.count);
 
 /** Positions an item: 1 for language models scored at every token, the number of output positions for a convolution. */
 export const positionsPerItem = (curvature: SiteCurvature): number =>

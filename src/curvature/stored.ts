@@ -1,0 +1,135 @@
+import { CompressError } from '../errors.ts';
+import type { CheckpointStore } from '../stages/stage.ts';
+import type { CollectedSite } from './collect.ts';
+import { type MomentSum, momentFromBytes } from './moment-sums.ts';
+import type { Curvature, Moment, SiteCurvature } from './moments.ts';
+
+/** A moment in the store: its part's key, and what can be said of it without reading it. */
+interface MomentFacts {
+  readonly part: string;
+  readonly kind: Moment['kind'];
+  readonly n: number;
+  readonly count: number;
+}
+
+interface SiteFacts {
+  readonly site: string;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inputs: readonly MomentFacts[];
+  readonly gradients: MomentFacts | null;
+  readonly positions: number;
+  readonly items: number;
+}
+
+/** What an entry of the store says of itself; written last, so that an entry that has it is whole. */
+interface EntryFacts {
+  readonly samples: number;
+  readonly sites: readonly SiteFacts[];
+}
+
+const indexPart = 'index';
+
+/** Writes moments to one entry of a store, each once however many sites share it, and frees them. */
+export class CurvatureWriter {
+  readonly #store: CheckpointStore;
+  readonly #entry: string;
+  readonly #sites: SiteFacts[] = [];
+
+  constructor(store: CheckpointStore, entry: string) {
+    this.#store = store;
+    this.#entry = entry;
+  }
+
+  /** Adds sites that were gathered together; their sums are released. */
+  add(sites: Iterable<CollectedSite>): void {
+    const written = new Map<MomentSum, MomentFacts>();
+    const write = (sum: MomentSum, name: string): MomentFacts => {
+      const known = written.get(sum);
+      if (known) return known;
+      const facts = { part: name, kind: sum.kind, n: sum.n, count: sum.count };
+      this.#store.put(`${this.#entry}/${name}`, sum.toBytes());
+      written.set(sum, facts);
+      return facts;
+    };
+    for (const { site, rows, columns, inputs, gradients, positions, items } of sites)
+      this.#sites.push({
+        site,
+        rows,
+        columns,
+        inputs: inputs.map((sum, group) => write(sum, `inputs ${group} of ${site}`)),
+        gradients: gradients ? write(gradients, `gradients of ${site}`) : null,
+        positions,
+        items,
+      });
+    for (const sum of written.keys()) sum.release();
+  }
+
+  /** Makes the entry whole. */
+  finish(samples: number): void {
+    const facts: EntryFacts = { samples, sites: this.#sites };
+    this.#store.put(`${this.#entry}/${indexPart}`, new TextEncoder().encode(JSON.stringify(facts)));
+  }
+}
+
+/** The curvature in an entry of a store, or undefined; its moments are read when they are asked for. */
+export const readCurvature = (store: CheckpointStore, entry: string): Curvature | undefined => {
+  const index = store.get(`${entry}/${indexPart}`);
+  if (!index) return undefined;
+  const { samples, sites } = JSON.parse(new TextDecoder().decode(index)) as EntryFacts;
+  const momentOf = (facts: MomentFacts): Moment => new StoredMoment(store, entry, facts);
+  return {
+    samples,
+    sites: new Map(
+      sites.map((facts): [string, SiteCurvature] => [
+        facts.site,
+        {
+          ...facts,
+          inputs: facts.inputs.map(momentOf),
+          gradients: facts.gradients === null ? undefined : momentOf(facts.gradients),
+        },
+      ]),
+    ),
+  };
+};
+
+/** A moment whose numbers lie in a store; read anew each time, so that many sites take no memory. */
+class StoredMoment implements Moment {
+  readonly kind: Moment['kind'];
+  readonly n: number;
+  readonly count: number;
+  readonly #store: CheckpointStore;
+  readonly #key: string;
+
+  constructor(store: CheckpointStore, entry: string, { part, kind, n, count }: MomentFacts) {
+    this.kind = kind;
+    this.n = n;
+    this.count = count;
+    this.#store = store;
+    this.#key = `${entry}/${part}`;
+  }
+
+  diagonal(): Float64Array {
+    return this.#read((sum) => sum.diagonal());
+  }
+
+  matrix(): Float64Array {
+    return this.#read((sum) => sum.matrix());
+  }
+
+  #read(use: (sum: MomentSum) => Float64Array): Float64Array {
+    const bytes = this.#store.get(this.#key);
+    if (!bytes)
+      throw new CompressError({
+        code: 'resource',
+        message: 'statistics that this run has gathered are gone from the cache',
+        hint: 'Something else empties the cache while a run needs it: start the run again.',
+      });
+    const sum = momentFromBytes(this.kind, bytes);
+    try {
+      return use(sum);
+    } finally {
+      sum.release();
+    }
+  }
+}

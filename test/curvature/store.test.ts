@@ -1,0 +1,137 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { Dataset } from '../../src/calibration/dataset.ts';
+import { collectCurvature } from '../../src/curvature/collect.ts';
+import { gradientDiagonal, gradientMoment, inputMoment } from '../../src/curvature/moments.ts';
+import { lossPredictor, predictLoss } from '../../src/curvature/predict.ts';
+import { curvatureOf } from '../../src/curvature/store.ts';
+import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
+import type { Program } from '../../src/ir/graph.ts';
+import { parseProgram } from '../../src/ir/text/parse.ts';
+import { Random } from '../../src/random.ts';
+import { memoryStore } from '../../src/stages/memory-store.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'modelpress-curvature-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const network = (classes = 10): Program =>
+  parseProgram(`program opset=21
+graph g(x: float32[N, 24]) -> (logits) {
+  q: float32[24, 16] = random(seed=1)
+  k: float32[24, 16] = random(seed=2)
+  o: float32[16, ${classes}] = random(seed=3)
+  a = MatMul(x, q) { name: "a" }
+  b = MatMul(x, k) { name: "b" }
+  c = Mul(a, b)
+  d = Tanh(c)
+  logits: float32[N, ${classes}] = MatMul(d, o) { name: "head" }
+}
+`);
+
+const normals = (fingerprint = 'normal'): Dataset => ({
+  description: 'normal numbers',
+  length: 3,
+  fingerprint,
+  sample: async (index) => {
+    const data = Float32Array.from(new Random(index, fingerprint).normals(5 * 24));
+    return { kind: 'arrays', arrays: new Map([['', { dtype: 'float32', shape: [5, 24], data }]]) };
+  },
+});
+
+const contextOf = (kept: Map<string, Uint8Array>, maxMemoryBytes = 2 ** 30) => {
+  let runs = 0;
+  return {
+    engine: onnxruntimeEngine,
+    seed: 1,
+    scratch: { directory: scratch },
+    shared: memoryStore(kept),
+    maxMemoryBytes,
+    emit: () => {
+      runs++;
+    },
+    signal: new AbortController().signal,
+    runs: () => runs,
+  };
+};
+
+test('what comes from the store is what was collected, to the bit', async () => {
+  const program = network();
+  const context = contextOf(new Map());
+  const direct = await collectCurvature({ ...context, program, dataset: normals() });
+  const stored = await curvatureOf({ program, dataset: normals(), context });
+  expect([...stored.sites.keys()]).toEqual(['a', 'b', 'head']);
+  for (const [name, site] of direct.sites) {
+    const found = stored.sites.get(name)!;
+    expect(inputMoment(found)).toEqual(inputMoment(site));
+    expect(gradientMoment(found)).toEqual(gradientMoment(site));
+    expect([found.positions, found.items]).toEqual([15, 15]);
+  }
+});
+
+test('a second stage collects nothing, whichever sites it wants; other weights, samples or seeds are collected anew', async () => {
+  const kept = new Map<string, Uint8Array>();
+  await curvatureOf({ program: network(), dataset: normals(), context: contextOf(kept) });
+  const again = contextOf(kept);
+  const { sites } = await curvatureOf({
+    program: network(),
+    dataset: normals(),
+    context: again,
+    wanted: (site) => site.name === 'b',
+  });
+  expect(again.runs()).toBe(0);
+  expect(sites.has('b')).toBe(true);
+  const other = contextOf(kept);
+  await curvatureOf({ program: network(11), dataset: normals(), context: other });
+  expect(other.runs()).toBe(3);
+  await curvatureOf({ program: network(), dataset: normals('others'), context: other });
+  expect(other.runs()).toBe(6);
+  await curvatureOf({ program: network(), dataset: normals(), context: { ...other, seed: 2 } });
+  expect(other.runs()).toBe(9);
+});
+
+test('sites with the same input share one A in the store', async () => {
+  const kept = new Map<string, Uint8Array>();
+  await curvatureOf({ program: network(), dataset: normals(), context: contextOf(kept) });
+  const parts = [...kept.keys()].map((key) => key.split('/')[1]);
+  expect(parts.filter((part) => part?.startsWith('inputs'))).toEqual(['inputs 0 of a', 'inputs 0 of head']);
+});
+
+test('sites that do not fit into memory together are collected in several passes, with the same result', async () => {
+  const wide = await curvatureOf({ program: network(), dataset: normals(), context: contextOf(new Map()) });
+  const context = contextOf(new Map(), 8000);
+  const narrow = await curvatureOf({ program: network(), dataset: normals(), context });
+  expect(context.runs()).toBe(6);
+  for (const [name, site] of wide.sites) {
+    expect(inputMoment(narrow.sites.get(name)!)).toEqual(inputMoment(site));
+    expect(gradientMoment(narrow.sites.get(name)!)).toEqual(gradientMoment(site));
+  }
+});
+
+test('of a vocabulary only the diagonal of B is kept, and losses are predicted with it', async () => {
+  const program = network(5000);
+  const { sites } = await curvatureOf({ program, dataset: normals(), context: contextOf(new Map()) });
+  const head = sites.get('head')!;
+  expect(head.gradients!.kind).toBe('diagonal');
+  expect(gradientMoment(head)).toBeUndefined();
+  const b = gradientDiagonal(head)!;
+  const a = inputMoment(head);
+  const delta = new Float32Array(5000 * 16);
+  delta[4321 * 16 + 3] = 0.5;
+  expect(await predictLoss(head, delta)).toBeCloseTo(0.5 * b[4321]! * 0.25 * a[3 * 17]!, 12);
+});
+
+test('the predicted loss is ½ tr(B ΔW A ΔWᵀ)', async () => {
+  const { sites } = await curvatureOf({ program: network(), dataset: normals(), context: contextOf(new Map()) });
+  const site = sites.get('a')!;
+  const [a, b] = [inputMoment(site), gradientMoment(site)!];
+  const delta = Float32Array.from(new Random(7, 'delta').normals(16 * 24));
+  let trace = 0;
+  for (let i = 0; i < 16; i++)
+    for (let j = 0; j < 16; j++)
+      for (let k = 0; k < 24; k++)
+        for (let l = 0; l < 24; l++) trace += b[i * 16 + j]! * delta[j * 24 + k]! * a[k * 24 + l]! * delta[i * 24 + l]!;
+  const predict = (await lossPredictor(site))!;
+  expect((await predict(delta)) / (0.5 * trace)).toBeCloseTo(1, 9);
+});
