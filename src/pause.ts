@@ -1,10 +1,14 @@
 import { CompressError } from './errors.ts';
 
+const longestTimerMs = 2 ** 31 - 1;
+
 /** The switch of a run: while it is off, no step of the work begins. What is under way is finished first. */
 export class Pause {
   readonly #signal: AbortSignal;
   #waiting: Promise<void> | undefined;
   #goOn: () => void = () => {};
+  /** Keeps the process alive while nothing else does. */
+  #alive: NodeJS.Timeout | undefined;
   readonly #watchers = new Set<(paused: boolean) => void>();
 
   private constructor(signal: AbortSignal) {
@@ -30,12 +34,14 @@ export class Pause {
     this.#waiting = new Promise((resolve) => {
       this.#goOn = resolve;
     });
+    this.#alive = setInterval(() => {}, longestTimerMs);
     this.#tell();
   }
 
   resume(): void {
     if (!this.#waiting) return;
     this.#waiting = undefined;
+    clearInterval(this.#alive);
     this.#goOn();
     this.#tell();
   }

@@ -18,7 +18,8 @@ export const interruptible = async <Result>(
       process.kill(process.pid, name);
       return;
     }
-    if (io.err.live) io.err.write('\nstopping: finished work is kept (press Ctrl-C again to quit at once)\n');
+    if (io.err.live && !io.screen.taken)
+      io.err.write('\nstopping: finished work is kept (press Ctrl-C again to quit at once)\n');
     controller.abort(
       new CompressError({
         code: 'interrupted',

@@ -4,7 +4,7 @@ import { formatDuration, formatNumber, formatResult } from './numbers.ts';
 import { RateMeter } from './rate.ts';
 import type { Reporter, ReporterTarget } from './reporter.ts';
 import { printable } from './style.ts';
-import { formatSummary, type RunFacts, shownPath } from './summary.ts';
+import { formatOutcome, formatSummary, type RunFacts, shownPath } from './summary.ts';
 
 type ProgressEvent = Extract<TimedEvent, { type: 'progress' }>;
 
@@ -15,7 +15,7 @@ const lineEveryMs = 5_000;
 const findingPrefix = { fact: 'note', warning: 'warning', fallback: 'fallback' } as const;
 
 /** For people: a live line on a terminal, plain lines elsewhere, and the before/after table at the end. */
-export const plainReporter = (target: ReporterTarget): Reporter => new PlainReporter(target);
+export const plainReporter = (target: ReporterTarget) => new PlainReporter(target);
 
 class PlainReporter implements Reporter {
   readonly #target: ReporterTarget;
@@ -143,14 +143,7 @@ class PlainReporter implements Reporter {
     const complete = event.outcome === 'done' || event.outcome === 'gate-failed';
     const summary = formatSummary(this.#facts, style);
     if (complete && summary) this.#target.write(`\n${summary}\n`);
-    const time = formatDuration(event.atMs);
-    const words = {
-      done: style.good(`done in ${time}, with at most ${formatBytes(event.peakMemoryBytes)} of memory`),
-      'gate-failed': style.bad(`a quality gate failed, after ${time}`),
-      interrupted: style.warn(`stopped after ${time}; finished work is kept: run the same command to go on`),
-      failed: style.bad(`failed after ${time}`),
-    };
-    this.#target.write(`\n${words[event.outcome]}\n`);
+    this.#target.write(`\n${formatOutcome(event, style)}\n`);
   }
 
   #line(text: string): void {

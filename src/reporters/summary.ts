@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
-import type { MetricResult, RunEvent } from '../recipe/events.ts';
+import type { MetricResult, RunEvent, TimedEvent } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
-import { formatChange, formatInUnit, formatResult } from './numbers.ts';
+import { formatChange, formatDuration, formatInUnit, formatResult } from './numbers.ts';
 import { printable, type Style } from './style.ts';
 import { formatTable } from './table.ts';
 
@@ -74,6 +74,18 @@ export const formatGates = (gates: readonly GateEvent[], style: Style): string =
 export const shownPath = (path: string): string => {
   const near = relative('.', path);
   return near.length < path.length ? near || '.' : path;
+};
+
+/** One line for how a run ended. */
+export const formatOutcome = (event: Extract<TimedEvent, { type: 'run-finished' }>, style: Style): string => {
+  const time = formatDuration(event.atMs);
+  const words = {
+    done: style.good(`done in ${time}, with at most ${formatBytes(event.peakMemoryBytes)} of memory`),
+    'gate-failed': style.bad(`a quality gate failed, after ${time}`),
+    interrupted: style.warn(`stopped after ${time}; finished work is kept: run the same command to go on`),
+    failed: style.bad(`failed after ${time}`),
+  };
+  return words[event.outcome];
 };
 
 /** The whole summary at the end of a run. */

@@ -21,7 +21,7 @@ export const capture = async (args: readonly string[], directory = process.cwd()
     columns: 100,
     style: plainStyle,
   });
-  const io: Io = { out: target('out'), err: target('err'), directory };
+  const io: Io = { out: target('out'), err: target('err'), directory, screen: { taken: false } };
   const exitCode = await runProgram(args, io);
   return { exitCode, ...written };
 };

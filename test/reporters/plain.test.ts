@@ -1,94 +1,29 @@
 import { describe, expect, test } from 'vitest';
-import type { MetricResult, TimedEvent } from '../../src/recipe/events.ts';
+import type { TimedEvent } from '../../src/recipe/events.ts';
 import { reporters } from '../../src/reporters/index.ts';
 import { plainStyle, printable, styleFor } from '../../src/reporters/style.ts';
+import { story } from './story.ts';
 
-const perplexity = (value: number): MetricResult => ({
-  metric: 'perplexity',
-  dataset: 'stories',
-  value,
-  interval: 0.0912,
-  count: 15507,
-  better: 'lower',
-});
-const size = (value: number): MetricResult => ({
-  metric: 'size',
-  dataset: '',
-  value,
-  unit: 'bytes',
-  count: 1,
-  better: 'lower',
-});
-
-const story: TimedEvent[] = [
-  {
-    type: 'run-started',
-    recipe: 'r.yaml',
-    version: '0.1.0',
-    stages: ['quantize'],
-    output: 'out/x',
-    formats: ['onnx'],
-    maxMemoryBytes: 2 ** 31,
-    atMs: 0,
-  },
-  { type: 'metric', model: 'before', result: perplexity(5.632784), atMs: 900 },
-  { type: 'metric', model: 'before', result: size(1_044_992), atMs: 900 },
-  { type: 'stage-started', index: 0, stage: 'quantize', atMs: 1000 },
-  ...[1, 2, 3, 4].map(
-    (done): TimedEvent => ({
-      type: 'progress',
-      task: 'gptq',
-      done,
-      total: 4,
-      unit: 'blocks',
-      item: `block ${done}`,
-      atMs: 1000 + done * 2000,
-    }),
-  ),
-  {
-    type: 'stage-finished',
-    index: 0,
-    stage: 'quantize',
-    findings: [{ kind: 'fallback', text: 'more damping was needed', site: 'layers.0.q' }],
-    atMs: 9500,
-  },
-  { type: 'artifact-written', format: 'onnx', path: 'out/x', bytes: 310_000, atMs: 9600 },
-  { type: 'metric', model: 'after', format: 'onnx', result: perplexity(5.846), atMs: 10_000 },
-  { type: 'metric', model: 'after', format: 'onnx', result: size(310_000), atMs: 10_000 },
-  {
-    type: 'gate',
-    gate: 'perplexity increase 2%',
-    dataset: 'stories',
-    format: 'onnx',
-    passed: false,
-    found: 5.846,
-    limit: 5.7454,
-    where: { file: 'r.yaml', line: 9, column: 5 },
-    atMs: 10_001,
-  },
-  { type: 'run-finished', outcome: 'gate-failed', peakMemoryBytes: 200e6, atMs: 10_002 },
-];
-
-const tell = (name: string, live: boolean, events: readonly TimedEvent[]): string => {
+const tell = async (name: string, live: boolean, events: readonly TimedEvent[]): Promise<string> => {
   let text = '';
-  const reporter = reporters
-    .find((card) => card.name === name)
-    ?.open({
-      write: (part) => {
-        text += part;
-      },
-      live,
-      columns: 60,
-      style: plainStyle,
-    });
+  const card = reporters.find((candidate) => candidate.name === name);
+  const target = {
+    write: (part: string) => {
+      text += part;
+    },
+    live,
+    columns: 60,
+    style: plainStyle,
+  };
+  const reporter = await card?.open(target, {});
   for (const event of events) reporter?.listener(event);
-  reporter?.close();
+  await reporter?.close();
   return text;
 };
 
 describe('the plain reporter', () => {
-  test('tells a run in lines, with progress at most every five seconds, and ends with the table', () => {
-    expect(tell('plain', false, story)).toMatchInlineSnapshot(`
+  test('tells a run in lines, with progress at most every five seconds, and ends with the table', async () => {
+    expect(await tell('plain', false, story)).toMatchInlineSnapshot(`
       "compress 0.1.0  r.yaml → out/x
         before  perplexity on stories: 5.6328 ±0.091
         before  size: 1.04 MB
@@ -113,8 +48,8 @@ describe('the plain reporter', () => {
     `);
   });
 
-  test('on a terminal redraws one line that never wraps, with rate and remaining time', () => {
-    const text = tell('plain', true, story);
+  test('on a terminal redraws one line that never wraps, with rate and remaining time', async () => {
+    const text = await tell('plain', true, story);
     const drawn = text.split('\r\u001b[2K').filter((part) => part.includes('%  '));
     expect(drawn.length).toBe(4);
     expect(drawn[1]).toContain('0.5 blocks/s');
@@ -124,8 +59,8 @@ describe('the plain reporter', () => {
 });
 
 describe('the json reporter', () => {
-  test('writes one object a line that reads back as the event', () => {
-    const lines = tell('json', false, story).trimEnd().split('\n');
+  test('writes one object a line that reads back as the event', async () => {
+    const lines = (await tell('json', false, story)).trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual(story);
   });
 });

@@ -1,0 +1,38 @@
+import { render } from 'ink';
+import type { TimedEvent } from '../../recipe/events.ts';
+import type { Reporter, ReporterOptions, ReporterTarget, Terminal } from '../reporter.ts';
+import { formatOutcome, formatSummary } from '../summary.ts';
+import { App } from './app.tsx';
+import { LiveRun } from './live-run.ts';
+import { Pacer } from './pacer.ts';
+
+/** Draws a run on a terminal until it ends, and leaves its steps, warnings and summary there. */
+export const openTui = (target: ReporterTarget, terminal: Terminal, options: ReporterOptions): Reporter => {
+  const run = new LiveRun();
+  const { control, leave = () => {} } = options;
+  const picture = () => <App view={run.view} nowMs={run.nowMs} style={target.style} control={control} leave={leave} />;
+  const instance = render(picture(), { ...terminal, exitOnCtrlC: false, patchConsole: false });
+  const pacer = new Pacer(() => instance.rerender(picture()));
+  let open = true;
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    pacer.now();
+    pacer.stop();
+    instance.unmount();
+  };
+  return {
+    listener: (event: TimedEvent) => {
+      run.apply(event);
+      pacer.request();
+      if (event.type !== 'run-finished') return;
+      close();
+      const { style } = target;
+      const warnings = run.view.log.filter(({ kind }) => kind === 'warning').map(({ text }) => style.warn(`! ${text}`));
+      const complete = event.outcome === 'done' || event.outcome === 'gate-failed';
+      const summary = complete ? formatSummary(run.view.facts, style) : '';
+      target.write(`${[warnings.join('\n'), summary, formatOutcome(event, style)].filter(Boolean).join('\n\n')}\n`);
+    },
+    close,
+  };
+};
