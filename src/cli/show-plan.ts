@@ -56,6 +56,7 @@ const planText = (plan: PlanReport, directory: string, style: Style): string => 
   const head = [
     `model        ${shown(plan.model.path)}${plan.model.family ? ` (${plan.model.family})` : ''}, constants of ${formatBytes(plan.model.constantBytes)}`,
     ...data('calibration', plan.calibration),
+    ...data('training   ', plan.training),
     ...data('evaluation ', plan.evaluation),
     ...(plan.metrics.length > 0 ? [`metrics      ${plan.metrics.join(', ')}`] : []),
     `output       ${shown(plan.output)}: ${plan.formats.join(', ')}`,

@@ -13,6 +13,11 @@ export interface TensorSource {
   has(name: string): boolean;
   /** @throws 'not-found' for a name that is not among `names`. */
   get(name: string): Tensor;
+  /**
+   * In place of `get` where tensors are not stored but made: one of this shape.
+   * @param neutral what a gain that changes nothing is stored as.
+   */
+  make?(name: string, shape: readonly number[], neutral: 0 | 1): Tensor;
 }
 
 /**

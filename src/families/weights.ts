@@ -51,14 +51,18 @@ export class WeightReader {
     return prefixes.find((prefix) => this.has(prefix + name)) ?? prefixes[0];
   }
 
-  /** A tensor as it is stored, of this shape. */
-  stored(name: string, shape: readonly number[]): Tensor {
+  /**
+   * A tensor as it is stored, of this shape.
+   * @param neutral what a gain that changes nothing is stored as, for sources that make their tensors up.
+   */
+  stored(name: string, shape: readonly number[], neutral: 0 | 1 = 1): Tensor {
     const stored = this.#stored.get(name);
     if (stored === undefined) {
       this.#missing.add(name);
       return this.#standIn(name, shape);
     }
     this.#used.add(name);
+    if (this.#source.make) return this.#source.make(stored, shape, neutral);
     const tensor = this.#source.get(stored);
     if (!storageTypes.includes(tensor.dtype))
       this.#report(
@@ -100,7 +104,7 @@ export class WeightReader {
 
   /** `1 + w`. */
   plusOne(name: string, shape: readonly number[]): Tensor {
-    return offsetTensor(this.stored(name, shape), 1, this.#dtype);
+    return offsetTensor(this.stored(name, shape, 0), 1, this.#dtype);
   }
 
   /** Leaves tensors out on purpose: they are not reported as unused. */

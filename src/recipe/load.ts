@@ -53,6 +53,7 @@ export const loadRecipe = (source: RecipeSource, baseDirectory: string): Recipe 
   const outer = parsed.success ? parsed.data : looseOuter(source.value);
   const recipe = {
     calibration: readDatasets(problems, ['data', 'calibration'], outer.data.calibration),
+    training: readDatasets(problems, ['data', 'training'], outer.data.training),
     evaluation: readDatasets(problems, ['data', 'evaluation'], outer.data.evaluation),
     stages: readEntries(problems, 'stages', outer.stages, stageTable),
     formats: readEntries(problems, 'write', outer.write, formatTable),
@@ -91,7 +92,7 @@ const looseOuter = (value: unknown): Outer => {
   const list = (key: string): unknown[] => (Array.isArray(map[key]) ? map[key] : []);
   const data = isMap(map.data) ? map.data : {};
   return {
-    data: { calibration: data.calibration, evaluation: data.evaluation },
+    data: { calibration: data.calibration, training: data.training, evaluation: data.evaluation },
     stages: list('stages'),
     write: map.write ?? [],
     metrics: list('metrics'),

@@ -27,6 +27,7 @@ export interface PlanReport {
     readonly constantBytes: number;
   };
   readonly calibration: readonly PlannedData[];
+  readonly training: readonly PlannedData[];
   readonly evaluation: readonly PlannedData[];
   readonly stages: readonly PlannedStage[];
   readonly formats: readonly string[];
@@ -75,6 +76,7 @@ export const planRecipe = async (recipe: Recipe): Promise<PlanReport> => {
       constantBytes: before,
     },
     calibration: prepared.calibration.map(planned),
+    training: prepared.training.map(planned),
     evaluation: prepared.evaluation.map(planned),
     stages,
     formats: recipe.formats.map((format) => format.name),

@@ -36,6 +36,7 @@ export interface PreparedRun {
   /** Every file that the model was opened from, absolute and sorted. */
   readonly inputs: readonly string[];
   readonly calibration: readonly OpenDataset[];
+  readonly training: readonly OpenDataset[];
   readonly evaluation: readonly EvaluationData[];
   /** One for each stage. */
   readonly plans: readonly StagePlan[];
@@ -45,6 +46,10 @@ export interface PreparedRun {
 /** All calibration samples one after the other; undefined where there are none. */
 export const calibrationOf = (prepared: PreparedRun): Dataset | undefined =>
   joinDatasets(prepared.calibration.map(({ dataset }) => dataset));
+
+/** All training samples one after the other; where the recipe gives none, those of calibration. */
+export const trainingOf = (prepared: PreparedRun): Dataset | undefined =>
+  joinDatasets(prepared.training.map(({ dataset }) => dataset)) ?? calibrationOf(prepared);
 
 /**
  * Opens what a recipe names and checks what can be checked before any work.
@@ -64,6 +69,7 @@ export const prepareRun = async (recipe: Recipe): Promise<PreparedRun> => {
   }
   const context = datasetContext(model, recipe);
   const calibration = await openDatasets(problems, recipe.calibration, context);
+  const training = await openDatasets(problems, recipe.training, context);
   const evaluation: EvaluationData[] = [];
   for (const data of await openDatasets(problems, recipe.evaluation, context))
     evaluation.push({ ...data, metrics: await chooseMetrics(recipe, model.program, data) });
@@ -74,7 +80,7 @@ export const prepareRun = async (recipe: Recipe): Promise<PreparedRun> => {
     if (plan) plans.push(plan);
   }
   problems.throwIfAny();
-  return { model, build, inputs, calibration, evaluation, plans, warnings: warningsOf(recipe) };
+  return { model, build, inputs, calibration, training, evaluation, plans, warnings: warningsOf(recipe) };
 };
 
 /** Runs a step; what is wrong with it is added to the problems at the recipe's place. */
@@ -148,12 +154,14 @@ export const openDatasets = async (
 
 /** What stages ask for that the recipe's data section must give. */
 const checkNeeds = (problems: Problems, recipe: Recipe): void => {
-  for (const stage of recipe.stages)
-    if (recipe.calibration.length === 0 && stage.card.needsCalibration(stage.options))
+  for (const stage of recipe.stages) {
+    const trains = stage.card.trains === true && recipe.training.length > 0;
+    if (recipe.calibration.length === 0 && !trains && stage.card.needsCalibration(stage.options))
       problems.add(stage.path, {
         message: `the stage '${stage.name}' needs calibration data with these options, and the recipe gives none`,
         hint: 'Add data: { calibration: { text: corpus.txt, window: 512, samples: 64 } }, or choose a method that needs none.',
       });
+  }
 };
 
 const warningsOf = (recipe: Recipe): string[] => {

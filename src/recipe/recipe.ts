@@ -24,6 +24,8 @@ export interface Recipe {
   readonly output: string;
   readonly seed: number;
   readonly calibration: readonly NamedDataset[];
+  /** For stages that train; none: they learn from calibration. */
+  readonly training: readonly NamedDataset[];
   readonly evaluation: readonly NamedDataset[];
   readonly stages: readonly Entry<Stage<unknown>>[];
   readonly formats: readonly Entry<FormatCard>[];

@@ -16,6 +16,8 @@ import { toolFingerprint } from './tool.ts';
 export interface StagesContext {
   readonly recipe: Recipe;
   readonly calibration: Dataset | undefined;
+  /** What stages that train are given in place of calibration samples. */
+  readonly training: Dataset | undefined;
   readonly engine: Engine;
   readonly cache: Cache;
   /** Compute every stage, whatever the cache holds. */
@@ -34,22 +36,23 @@ export interface StagesResult {
   readonly findings: readonly StageFindings[];
 }
 
+/** The samples that a stage looks at. */
+const samplesOf = ({ card }: Entry<Stage<unknown>>, { calibration, training }: StagesContext): Dataset | undefined =>
+  card.trains === true ? training : calibration;
+
 /**
  * Key of a stage's result: what went in (by the key of the step before it), the stage with its decided options, the
  * calibration samples where it looks at them, other models that it names, the seed, and the program's own code.
  */
-const stageKey = async (
-  inputKey: string,
-  stage: Entry<Stage<unknown>>,
-  { recipe, calibration, signal }: StagesContext,
-): Promise<string> => {
+const stageKey = async (inputKey: string, stage: Entry<Stage<unknown>>, context: StagesContext): Promise<string> => {
+  const { recipe, signal } = context;
   const references = await hashReferences(stage, recipe, signal);
   return contentKey({
     ...(references.length > 0 ? { references } : {}),
     input: inputKey,
     stage: stage.name,
     options: stage.options,
-    calibration: calibration?.fingerprint ?? null,
+    calibration: samplesOf(stage, context)?.fingerprint ?? null,
     seed: recipe.seed,
     tool: toolFingerprint(),
   });
@@ -97,7 +100,7 @@ const computeStage = async (
   if (context.fresh) cache.dropCheckpoints(key);
   await cache.withScratch(async (directory) => {
     const result = await stage.card.run(model, stage.options, {
-      calibration: context.calibration,
+      calibration: samplesOf(stage, context),
       models: await modelSource(opened, stage, recipe),
       engine: context.engine,
       maxMemoryBytes: recipe.maxMemoryBytes,

@@ -11,7 +11,7 @@ import { broadcast, type Listener, openEventLog } from './event-log.ts';
 import type { Emit, RunEvent } from './events.ts';
 import { modelBytes } from './file-size.ts';
 import { type Keyed, measureBefore } from './measure.ts';
-import { calibrationOf, type PreparedRun, prepareRun } from './prepare.ts';
+import { calibrationOf, type PreparedRun, prepareRun, trainingOf } from './prepare.ts';
 import type { Recipe } from './recipe.ts';
 import { manifestMetrics, type RunReport, reportBytes, reportFindings } from './report.ts';
 import { openRunFolder } from './run-folder.ts';
@@ -138,6 +138,7 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
       ...context,
       recipe,
       calibration: calibrationOf(prepared),
+      training: trainingOf(prepared),
     });
     const writer = await ArtifactWriter.create(recipe.output, {
       inputs: prepared.inputs,

@@ -70,6 +70,9 @@ export const recipeSchema = (parts: RecipeParts) => {
     data: z
       .strictObject({
         calibration: datasets.optional().describe('Samples that methods look at while they work.'),
+        training: datasets
+          .optional()
+          .describe('Samples that training stages (distill) learn from; default: those of calibration.'),
         evaluation: datasets.optional().describe('Samples that metrics are measured on, before and after.'),
       })
       .default({})

@@ -78,6 +78,8 @@ export interface Stage<Options> {
   readonly options: z.ZodType<Options>;
   /** Whether it needs calibration data under these options. */
   needsCalibration(options: Options): boolean;
+  /** It trains: its samples are those of `data.training` where the recipe gives some. */
+  readonly trains?: boolean;
   /** Paths of other models that these options name; absent where a stage never looks at any. */
   references?(options: Options): readonly string[];
   plan(model: Model, options: Options): StagePlan;

@@ -38,6 +38,7 @@ const contextOf = (directory: string, stage: Stage<unknown>, written = ''): Stag
   return {
     recipe: { ...recipe, stages: entries },
     calibration: undefined,
+    training: undefined,
     engine: onnxruntimeEngine,
     cache: new Cache(join(directory, 'cache')),
     fresh: false,
@@ -87,6 +88,24 @@ describe('stages of a run', () => {
     await runStages(await model, 'input', context);
     expect(found).toEqual([undefined, new Uint8Array([7])]);
     expect(context.cache.describe().checkpoints.entries).toBe(0);
+  });
+
+  test('that train get the samples for training, the others those of calibration', async () => {
+    const named = (fingerprint: string): Dataset => ({
+      description: fingerprint,
+      length: 1,
+      fingerprint,
+      sample: () => Promise.reject(new Error('not read')),
+    });
+    const seen: unknown[] = [];
+    for (const trains of [true, false]) {
+      const stage = { ...counting(({ calibration }) => (seen.push(calibration?.fingerprint), [])), trains };
+      const context = contextOf(freshFolder(), stage);
+      await runStages(await model, 'input', { ...context, calibration: named('few'), training: named('many') });
+      await runStages(await model, 'input', { ...context, calibration: named('few'), training: named('many') });
+      await runStages(await model, 'input', { ...context, calibration: named('few'), training: named('other') });
+    }
+    expect(seen).toEqual(['many', 'other', 'few']);
   });
 
   test('have a scratch folder that does not outlive them', async () => {

@@ -9,6 +9,7 @@ export const distillStage: Stage<DistillOptions> = {
   summary: 'train the model to behave like a teacher: heal it, drop layers, train quantized weights',
   options: distillOptions,
   needsCalibration: () => true,
+  trains: true,
   references: ({ teachers }) => teachers.map(({ path }) => path).filter((path) => path !== 'input'),
   plan: planDistill,
   run: runDistill,
