@@ -27,6 +27,12 @@ export interface Model {
 export const roleKey = 'modelpress.role';
 /** Node metadata key: number of the repeated block that a node belongs to, from 0. */
 export const blockKey = 'modelpress.block';
+/**
+ * Node metadata keys: bits of a weight and columns that share a scale ('row' for all), as an allocation has chosen them
+ * for the weight product of this node. 'none' for bits: it stays as it is.
+ */
+export const bitsKey = 'modelpress.bits';
+export const groupSizeKey = 'modelpress.group_size';
 
 /** Roles that a family may give to its weight products. */
 export const roles = [

@@ -22,7 +22,7 @@ export interface Override {
 /** Rounding of weights alone, every field decided. */
 export interface WeightOptions {
   readonly kind: 'weights';
-  /** 'auto': gptq where calibration data exist, else rtn. */
+  /** 'auto': what is measured to be best for the width (weights/automatic.ts). */
   readonly method: RoundingMethodName | 'auto';
   readonly weights: RequestedScheme;
   readonly targets: readonly string[];
@@ -31,8 +31,8 @@ export interface WeightOptions {
   readonly overrides: readonly Override[];
   readonly settings: RoundingSettings;
   /**
-   * What a site's inputs have gone through: 'block': the quantized blocks before its own; 'site': the quantized
-   * sites before it in its own block too (one more pass over the block's data for each step inside it).
+   * What a site's inputs have gone through: 'site': all quantized sites before it; 'block': only the quantized blocks
+   * before its own, whose data are run through once more.
    */
   readonly sequential: 'block' | 'site';
 }
@@ -67,7 +67,7 @@ const weightKeys = {
     .enum(methodNames)
     .optional()
     .describe(
-      'How integers are chosen: rtn, gptq, qronos, curvature (best, slowest), or auto (default: gptq with calibration data, else rtn).',
+      'How integers are chosen: rtn, gptq, gptaq, foem, qronos, curvature (best, slowest), or auto (default: the best for the width with calibration data, else rtn; the report says which).',
     ),
   weights: weightsInput.optional(),
   overrides: z.array(overrideInput).optional().describe('Other settings for some sites; the first match wins.'),
@@ -86,7 +86,7 @@ const weightKeys = {
     .enum(['block', 'site'])
     .optional()
     .describe(
-      'Calibrate a site on inputs that went through the quantized blocks before it (block, default of gptq), or through the quantized sites before it in its own block too (site, default of qronos and curvature).',
+      'Calibrate a site on inputs that went through the quantized sites before it (site, default), or only through the quantized blocks before its own (block: less exact, and slower).',
     ),
 } as const;
 
@@ -161,7 +161,7 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
     damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues) ?? 0.01,
     actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
   },
-  sequential: input.sequential ?? (input.method === 'qronos' || input.method === 'curvature' ? 'site' : 'block'),
+  sequential: input.sequential ?? 'site',
 });
 
 /** Strict options of the stage: every alias resolved, every default filled in. */

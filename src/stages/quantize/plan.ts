@@ -68,7 +68,7 @@ export const planQuantize = (model: Model, options: QuantizeOptions): StagePlan 
   switch (options.kind) {
     case 'weights': {
       const plan = planWeights(program, options, true);
-      return { sites: planRows(plan, options), ...planSummary(plan) };
+      return { sites: planRows(plan), ...planSummary(plan) };
     }
     case 'static':
     case 'dynamic':

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RequestedScheme } from './scheme.ts';
+import { codeWidths, type RequestedScheme } from './scheme.ts';
 
 /** Where a problem of an option is reported: zod's refinement context. */
 type Issues = z.core.$RefinementCtx;
@@ -32,9 +32,11 @@ const symmetry = z.union([z.boolean(), z.literal('narrow')]);
 export const weightsInput = z
   .strictObject({
     bits: z
-      .literal([2, 3, 4, 8])
+      .literal(['auto', ...codeWidths])
       .optional()
-      .describe('Bits of a weight (default 4). 3-bit values are stored in 4 bits.'),
+      .describe(
+        'Bits of a weight (default 4). 3-bit values are stored in 4 bits. auto: the width (and group size) that a sensitivity stage before this one has allocated to each weight.',
+      ),
     group_size: groupSize
       .optional()
       .describe(
@@ -51,7 +53,7 @@ export const weightsInput = z
       .enum(['none', 'mse', 'hessian', 'auto'])
       .optional()
       .describe(
-        'Search of a narrower range per group: none (default of rtn), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs), auto (default of gptq: for each output the best of these by the error of the output). The last two need calibration data.',
+        'Search of a narrower range per group: none (default of rtn), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs), auto (default of methods that use calibration data: for each output the best of these by the error of the output). The last two need calibration data.',
       ),
   })
   .describe('How weights are rounded.');

@@ -26,8 +26,10 @@ export const outputMoments = async (run: SequentialRun, names: ReadonlySet<strin
     };
   } catch (error) {
     if (!(error instanceof CompressError) || !['unsupported', 'data'].includes(error.code)) throw error;
+    const asked = run.units.some(({ name, chosenBy }) => names.has(name) && chosenBy === 'recipe');
     run.found({
-      kind: 'fallback',
+      // Where the choice was left to this tool, what fits is no fallback.
+      kind: asked ? 'fallback' : 'fact',
       text: `integers are improved for each output by itself, since the curvature cannot be had: ${formatError(error)}`,
     });
     return { of: () => undefined };

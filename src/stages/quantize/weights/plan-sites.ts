@@ -3,8 +3,7 @@ import type { Site } from '../../../analysis/sites.ts';
 import { gramBytes } from '../../../calibration/statistics/gram.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import type { SitePlan } from '../../stage.ts';
-import type { WeightOptions } from '../options.ts';
-import { needsGram, type WeightPlan, type WeightUnit } from './plan.ts';
+import { methodNeedsInputs, needsGram, type WeightPlan, type WeightUnit } from './plan.ts';
 import { describeScheme, packedBytes, type WeightScheme } from './scheme.ts';
 
 const rowOf = (site: Site): Pick<SitePlan, 'site' | 'op' | 'rows' | 'columns'> => ({
@@ -14,10 +13,10 @@ const rowOf = (site: Site): Pick<SitePlan, 'site' | 'op' | 'rows' | 'columns'> =
   columns: site.columns,
 });
 
-const unitRows = (unit: WeightUnit, options: WeightOptions): SitePlan[] =>
+const unitRows = (unit: WeightUnit): SitePlan[] =>
   unit.sites.map((site, index) => {
-    const method =
-      options.method === 'auto' && unit.method === 'gptq' ? 'gptq with calibration data, else rtn' : unit.method;
+    const depends = unit.chosenBy === 'auto' && methodNeedsInputs(unit.method);
+    const method = depends ? `${unit.method} with calibration data, else rtn` : unit.method;
     const action = `${describeScheme(unit.scheme)} ${method}`;
     if (index > 0) return { ...rowOf(site), action, reason: `shared with ${unit.name}`, bytesBefore: 0, bytesAfter: 0 };
     return {
@@ -29,8 +28,8 @@ const unitRows = (unit: WeightUnit, options: WeightOptions): SitePlan[] =>
   });
 
 /** One row per site of the program in execution order; a constant that several sites share counts once. */
-export const planRows = (plan: WeightPlan, options: WeightOptions): SitePlan[] => {
-  const planned = new Map(plan.units.flatMap((unit) => unitRows(unit, options)).map((row) => [row.site, row]));
+export const planRows = (plan: WeightPlan): SitePlan[] => {
+  const planned = new Map(plan.units.flatMap((unit) => unitRows(unit)).map((row) => [row.site, row]));
   const counted = new Set<unknown>();
   return plan.sites.map((site) => {
     const row = planned.get(site.name);
@@ -54,6 +53,15 @@ const schemeFindings = (units: readonly WeightUnit[]): Finding[] => {
     kind: 'warning',
     text: `${name}: groups that no power of two from 16 on divides cannot be written as MatMulNBits; DequantizeLinear carries them`,
   }));
+};
+
+/** Mean width over the weights of units whose width differs. */
+export const averageFinding = (units: readonly WeightUnit[]): Finding[] => {
+  if (new Set(units.map(({ scheme }) => scheme.bits)).size < 2) return [];
+  const sizes = units.map(({ sites: [site], scheme }) => ({ weights: site.rows * site.columns, bits: scheme.bits }));
+  const weights = sizes.reduce((sum, size) => sum + size.weights, 0);
+  const bits = sizes.reduce((sum, size) => sum + size.bits * size.weights, 0);
+  return [{ kind: 'fact', text: `codes have ${(bits / weights).toFixed(2)} bits on average over ${weights} weights` }];
 };
 
 /** Bytes that rounding needs at once beside the program: the packed results, and the largest weight with its H. */
@@ -82,5 +90,5 @@ export const planSummary = (
   plan: WeightPlan,
 ): { readonly memoryBytes: number; readonly findings: readonly Finding[] } => ({
   memoryBytes: memoryFor(plan.units),
-  findings: [...plan.findings, ...schemeFindings(plan.units)],
+  findings: [...plan.findings, ...averageFinding(plan.units), ...schemeFindings(plan.units)],
 });

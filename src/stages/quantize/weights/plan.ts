@@ -6,7 +6,9 @@ import { graphsWithin } from '../../../ir/walk.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import { type RoundingMethodName, roundingMethods } from '../methods/index.ts';
 import type { WeightOptions } from '../options.ts';
-import { clipNeedsGram, describeScheme, type RequestedScheme, type WeightScheme } from './scheme.ts';
+import { allocatedScheme } from './allocation.ts';
+import { automaticMethod } from './automatic.ts';
+import { clipNeedsGram, describeScheme, type WeightScheme } from './scheme.ts';
 import { compileSelector, findUnmatched, selectSites } from './select.ts';
 
 /** One constant to round, and every site that reads it: tied weights are rounded once. */
@@ -18,6 +20,8 @@ export interface WeightUnit {
   readonly sites: readonly [Site, ...Site[]];
   readonly scheme: WeightScheme;
   readonly method: RoundingMethodName;
+  /** Who chose the method: the recipe, or this tool ('auto'). */
+  readonly chosenBy: 'recipe' | 'auto';
 }
 
 /** True when a method looks at the inputs of what it rounds. */
@@ -42,16 +46,17 @@ export interface WeightPlan {
 }
 
 interface Wish {
-  readonly scheme: RequestedScheme;
+  readonly scheme: Exclude<ReturnType<typeof allocatedScheme>, 'keep'>;
   readonly method: RoundingMethodName | 'auto';
 }
 
-/** What the options ask for a site: the first override that matches, over the common settings. */
-const wishFor = (site: Site, options: WeightOptions, matchers: readonly ((site: Site) => boolean)[]): Wish | 'keep' => {
+/** What the options ask for a site: the first override that matches, over the common settings; or why it is kept. */
+const wishFor = (site: Site, options: WeightOptions, matchers: readonly ((site: Site) => boolean)[]): Wish | string => {
   const override = options.overrides[matchers.findIndex((matches) => matches(site))];
-  if (!override) return { scheme: options.weights, method: options.method };
-  if (override.weights === 'keep') return 'keep';
-  return { scheme: { ...options.weights, ...override.weights }, method: override.method ?? options.method };
+  if (override?.weights === 'keep') return 'kept by an override';
+  const scheme = allocatedScheme(site, { ...options.weights, ...override?.weights });
+  if (scheme === 'keep') return 'no width is allocated to it';
+  return { scheme, method: override?.method ?? options.method };
 };
 
 /** Reads of a constant that are not weight operands of the given sites: node names. A Transpose before a MatMul is looked through. */
@@ -84,7 +89,7 @@ const groupByWeight = (sites: readonly Site[]): Map<Value, Site[]> => {
   return groups;
 };
 
-interface Decision extends Pick<WeightUnit, 'method' | 'scheme'> {
+interface Decision extends Pick<WeightUnit, 'method' | 'chosenBy' | 'scheme'> {
   readonly findings: readonly Finding[];
 }
 
@@ -103,7 +108,8 @@ const decide = (sites: readonly Site[], wishes: readonly Wish[], calibrated: boo
   const [{ scheme: request }] = wishes as readonly [Wish, ...Wish[]];
   const asked = new Set(wishes.map(({ method }) => method));
   const wanted = asked.size === 1 ? wishes[0]!.method : 'auto';
-  const goal = wanted === 'auto' ? (calibrated ? 'gptq' : 'rtn') : wanted;
+  const goal = wanted === 'auto' ? automaticMethod(request.bits, calibrated).method : wanted;
+  const chosenBy = wanted === 'auto' ? 'auto' : 'recipe';
   const why = blindness(sites);
   const findings: Finding[] = [];
   const method = why !== undefined && methodNeedsInputs(goal) ? 'rtn' : goal;
@@ -117,9 +123,18 @@ const decide = (sites: readonly Site[], wishes: readonly Wish[], calibrated: boo
   const usual = methodNeedsInputs(method) ? 'auto' : 'none';
   const clip = request.clip === 'usual' ? usual : request.clip;
   const scheme: WeightScheme = { ...request, clip };
-  if (why === undefined || !clipNeedsGram(clip)) return { method, scheme, findings };
+  if (why === undefined || !clipNeedsGram(clip)) return { method, chosenBy, scheme, findings };
   findings.push({ kind: 'fallback', site: site.name, text: `clip: mse instead of ${clip}: ${why}` });
-  return { method, scheme: { ...scheme, clip: 'mse' }, findings };
+  return { method, chosenBy, scheme: { ...scheme, clip: 'mse' }, findings };
+};
+
+/** What 'auto' has chosen for each width, and why. */
+const automaticFindings = (units: readonly WeightUnit[], calibrated: boolean): Finding[] => {
+  const widths = new Set(units.filter(({ chosenBy }) => chosenBy === 'auto').map(({ scheme }) => scheme.bits));
+  return [...widths].sort().map((bits) => {
+    const { method, why } = automaticMethod(bits, calibrated);
+    return { kind: 'fact', text: `${bits} bits by ${method}, the choice of auto: ${why}` };
+  });
 };
 
 const supportedTypes: readonly string[] = ['float32', 'float16', 'bfloat16'];
@@ -140,7 +155,7 @@ export const planWeights = (program: Program, options: WeightOptions, calibrated
   for (const site of chosen) {
     const wish = wishFor(site, options, matchers);
     const { dtype } = siteTensor(site);
-    if (wish === 'keep') kept.set(site, 'kept by an override');
+    if (typeof wish === 'string') kept.set(site, wish);
     else if (!supportedTypes.includes(dtype))
       kept.set(site, `${dtype} weights cannot be rounded; convert to float32 first`);
     else wishes.set(site, wish);
@@ -164,5 +179,5 @@ export const planWeights = (program: Program, options: WeightOptions, calibrated
     findings.push(...said);
     units.push({ name: first.name, weight, sites: [first, ...rest], ...decided });
   }
-  return { units, kept, sites, findings };
+  return { units, kept, sites, findings: [...findings, ...automaticFindings(units, calibrated)] };
 };

@@ -1,10 +1,12 @@
 import { packSite } from '../../../analysis/site-weights.ts';
+import { CompressError } from '../../../errors.ts';
 import { cloneProgram } from '../../../ir/clone.ts';
 import type { Model } from '../../../ir/model.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { needsGram, planWeights } from './plan.ts';
+import { averageFinding } from './plan-sites.ts';
 import { roundDirectly, type UnitDone } from './run-direct.ts';
 import { roundSequentially } from './run-sequential.ts';
 import { describeScheme } from './scheme.ts';
@@ -22,7 +24,13 @@ export const quantizeWeights = async (
   const program = cloneProgram(model.program);
   const { calibration, emit } = context;
   const plan = planWeights(program, options, calibration !== undefined);
-  const findings: Finding[] = [...plan.findings];
+  if (plan.units.length === 0 && options.weights.bits === 'auto')
+    throw new CompressError({
+      code: 'recipe',
+      message: 'bits: auto takes the widths that a sensitivity stage has allocated, and this model carries none',
+      hint: 'Put a stage `sensitivity: { average_bits: 3 }` before this one, or name the bits.',
+    });
+  const findings: Finding[] = [...plan.findings, ...averageFinding(plan.units)];
   let finished = 0;
   const done: UnitDone = (unit, { facts, fallbacks }) => {
     for (const text of fallbacks) findings.push({ kind: 'fallback', site: unit.name, text });

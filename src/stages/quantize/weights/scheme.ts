@@ -21,10 +21,16 @@ export interface WeightScheme {
 }
 
 /**
- * A scheme as it is asked for. 'usual': the range search that goes best with the method: 'auto' with those that know
- * the inputs, 'none' with rounding to nearest.
+ * A scheme as it is asked for. Clip 'usual': the range search that goes best with the method: 'auto' with those that
+ * know the inputs, 'none' with rounding to nearest. Bits 'auto': what an allocation has left on the site's node.
  */
-export type RequestedScheme = Omit<WeightScheme, 'clip'> & { readonly clip: ClipChoice | 'usual' };
+export type RequestedScheme = Omit<WeightScheme, 'clip' | 'bits'> & {
+  readonly clip: ClipChoice | 'usual';
+  readonly bits: WeightScheme['bits'] | 'auto';
+};
+
+/** Widths that a code may have. */
+export const codeWidths = [2, 3, 4, 8] as const satisfies readonly WeightScheme['bits'][];
 
 /** True for range searches that look at the second moments of inputs. */
 export const clipNeedsGram = (clip: ClipChoice): boolean => clip === 'hessian' || clip === 'auto';

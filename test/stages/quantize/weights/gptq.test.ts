@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { findBlocks } from '../../../../src/analysis/blocks.ts';
+import { findSteps } from '../../../../src/analysis/steps.ts';
 import type { Dataset } from '../../../../src/calibration/dataset.ts';
 import type { CompressError } from '../../../../src/errors.ts';
 import type { Model } from '../../../../src/ir/model.ts';
@@ -73,13 +73,15 @@ describe('gptq, block by block', () => {
       }
   });
 
-  test('auto is gptq with calibration data and rounding to nearest without', async () => {
-    const methods = async (calibration: Dataset | undefined): Promise<string[]> => {
-      const { model } = await quantize(network(), {}, { calibration });
-      return [...new Set([...packedOf(model).values()].map(({ facts }) => facts.method))];
+  test('auto is the descent in the curvature at few bits, gptq at 8, and rounding to nearest without data', async () => {
+    const methods = async (bits: number, calibration: Dataset | undefined): Promise<unknown> => {
+      const { model, findings } = await quantize(network(), { weights: { bits } }, { calibration });
+      const used = [...new Set([...packedOf(model).values()].map(({ facts }) => facts.method))];
+      return [used, findings.map(({ kind, text }) => [kind, text.replace(/,.*/, '')])];
     };
-    expect(await methods(inputs)).toEqual(['gptq']);
-    expect(await methods(undefined)).toEqual(['rtn']);
+    expect(await methods(3, inputs)).toEqual([['curvature'], [['fact', '3 bits by curvature']]]);
+    expect(await methods(8, inputs)).toEqual([['gptq'], [['fact', '8 bits by gptq']]]);
+    expect(await methods(4, undefined)).toEqual([['rtn'], [['fact', '4 bits by rtn']]]);
   });
 
   test('gives the same bytes for one thread and for several, and for tiny memory', async () => {
@@ -119,7 +121,7 @@ describe('gptq, block by block', () => {
       calibration: inputs,
       checkpoints: memoryCheckpoints(kept),
     });
-    expect(kept.size).toBe(findBlocks(network().program).length);
+    expect(kept.size).toBe(findSteps(network().program).filter(({ sites }) => sites.length > 0).length);
     const interruption = new AbortController();
     const partial = new Map<string, Uint8Array>();
     const emit = (event: RunEvent): void => {
@@ -133,7 +135,7 @@ describe('gptq, block by block', () => {
         signal: interruption.signal,
       }),
     ).rejects.toThrow(expect.objectContaining<Partial<CompressError>>({ code: 'interrupted' }));
-    expect(partial.size).toBe(1);
+    expect(partial.size).toBe(3);
     const resumed = await quantize(network(), gptq({ bits: 3 }), {
       calibration: inputs,
       checkpoints: memoryCheckpoints(partial),

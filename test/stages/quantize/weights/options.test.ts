@@ -17,7 +17,7 @@ describe('options of the quantize stage', () => {
       ignore: [],
       overrides: [],
       settings: { damp: 0.01, actOrder: true },
-      sequential: 'block',
+      sequential: 'site',
     });
   });
 
