@@ -16,7 +16,7 @@ export interface RemovalConsumer {
   readonly columns: number;
   /** A = E[x xᵀ] (columns, columns). */
   readonly inputMoment: Float64Array;
-  /** B = E[g gᵀ] (rows, rows); without it every output counts alike, by `scale`. */
+  /** B = E[g gᵀ] (rows, rows), or its diagonal (rows); without it every output counts alike, by `scale`. */
   readonly outputMoment: Float64Array | undefined;
   /** Nats per unit of tr(B ΔW A ΔWᵀ): half the positions an item has. */
   readonly scale: number;
@@ -171,14 +171,26 @@ const inverseOfBlock = (matrix: Float64Array, n: number, columns: readonly numbe
   return inverse;
 };
 
+/** B' W (rows, columns). */
+const weighted = async (
+  w: Float64Array,
+  b: Float64Array,
+  { rows, columns }: RemovalConsumer,
+  { outputDamp = defaultOutputDamp, signal }: RemovalOptions,
+): Promise<Float64Array> => {
+  if (b.length === rows * rows && rows > 1)
+    return matmul({ a: damped(b, rows, outputDamp), rows, inner: rows, b: w, columns, signal });
+  const extra = (outputDamp * b.reduce((sum, value) => sum + value, 0)) / rows;
+  return w.map((value, index) => value * (b[Math.floor(index / columns)]! + extra));
+};
+
 const stateOf = async (consumer: RemovalConsumer, options: RemovalOptions): Promise<ConsumerState> => {
   const { rows, columns, weight, inputMoment, outputMoment } = consumer;
   const { signal } = options;
   const inverse = await choleskyInverse(damped(inputMoment, columns, options.damp ?? defaultDamp), columns, { signal });
   const w = Float64Array.from(weight);
   if (w.length !== rows * columns) throw internalError(`${w.length} weights given for ${rows} × ${columns}`);
-  const b = outputMoment && damped(outputMoment, rows, options.outputDamp ?? defaultOutputDamp);
-  const bw = b ? await matmul({ a: b, rows, inner: rows, b: w, columns, signal }) : w;
+  const bw = outputMoment ? await weighted(w, outputMoment, consumer, options) : w;
   const sensitivity = await matmul({
     a: w,
     rows: columns,
