@@ -13,9 +13,13 @@ export interface RunFolder {
   release(): void;
 }
 
+/** The folder of a run that writes to `output`, in a cache. */
+export const runDirectory = (cache: string, output: string): string =>
+  join(cache, 'runs', contentKey(output).slice(0, 16));
+
 /** Takes the folder of an output for this run. @throws resource error while another run has it. */
 export const openRunFolder = (cache: Cache, output: string): RunFolder => {
-  const directory = join(cache.directory, 'runs', contentKey(output).slice(0, 16));
+  const directory = runDirectory(cache.directory, output);
   orExplain(directory, () => mkdirSync(directory, { recursive: true }));
   const release = takeLock(join(directory, 'lock'), output);
   return { eventFile: join(directory, 'events.ndjson'), release };

@@ -39,6 +39,7 @@ class PlainReporter implements Reporter {
     switch (event.type) {
       case 'run-started':
         this.#stages = event.stages;
+        for (const list of Object.values(this.#facts)) list.length = 0;
         this.#line(
           `${style.bold('compress')} ${event.version}  ${printable(event.recipe)} → ${printable(shownPath(event.output))}`,
         );

@@ -43,6 +43,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./compare.ts')).compareCommand,
   },
   {
+    name: 'watch',
+    summary: 'show a run of another process, or one that has ended',
+    load: async () => (await import('./watch.ts')).watchCommand,
+  },
+  {
     name: 'init',
     summary: 'write a recipe to start from',
     load: async () => (await import('./init.ts')).initCommand,

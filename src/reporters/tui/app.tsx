@@ -58,10 +58,10 @@ export const App = ({ view, nowMs, style, control, leave }: AppProps) => {
         else leave();
       } else if (input === 'p') control?.pause();
       else if (input === 'r') control?.resume();
-      else if (input === 'd') setDetails(!details);
-      else if (input === '?') setHelp(!help);
-      else if (key.upArrow) setScrolled(Math.min(furthest, scrolled + 1));
-      else if (key.downArrow) setScrolled(Math.max(0, scrolled - 1));
+      else if (input === 'd') setDetails((shown) => !shown);
+      else if (input === '?') setHelp((shown) => !shown);
+      else if (key.upArrow) setScrolled((lines) => Math.min(furthest, lines + 1));
+      else if (key.downArrow) setScrolled((lines) => Math.max(0, lines - 1));
     },
     { isActive: isRawModeSupported && !view.finished },
   );

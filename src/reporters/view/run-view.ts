@@ -122,11 +122,15 @@ export class RunView {
     }
   }
 
+  /** A log that is begun anew tells another run. */
   #start(event: EventOf<'run-started'>): void {
+    for (const list of [this.log, this.#before, this.#after, this.#gates, this.#artifacts]) list.length = 0;
+    this.finished = undefined;
+    this.paused = false;
     this.recipe = event.recipe;
     this.output = event.output;
     this.version = event.version;
-    this.memory = { ...this.memory, limit: event.maxMemoryBytes };
+    this.memory = { now: 0, peak: 0, limit: event.maxMemoryBytes };
     this.steps = plannedSteps(event.stages, event.formats);
     this.#begin('before', 0, event.atMs);
   }

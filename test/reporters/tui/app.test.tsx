@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { render } from 'ink-testing-library';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { RunControl } from '../../../src/reporters/reporter.ts';
 import { plainStyle, styleFor } from '../../../src/reporters/style.ts';
 import { App } from '../../../src/reporters/tui/app.tsx';
@@ -108,32 +108,25 @@ const recorded = (): { readonly asked: string[]; readonly control: RunControl } 
   return { asked, control: { pause: ask('pause'), resume: ask('resume'), stop: ask('stop') } };
 };
 
-/** Lets ink take a key in. */
-const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
-
 describe('keys', () => {
   test('pause, resume and stop the run; ? and d show more', async () => {
     const { asked, control } = recorded();
     const { stdin, lastFrame, unmount } = render(
       <App view={viewAfter(7)} nowMs={7000} style={plainStyle} control={control} leave={() => {}} />,
     );
-    await settle();
-    for (const key of ['p', 'r', '?']) {
+    const press = (key: string, shown: string): Promise<void> => {
       stdin.write(key);
-      await settle();
-    }
-    expect(lastFrame()).toContain('show or hide this help');
-    for (const key of ['?', 'd']) {
-      stdin.write(key);
-      await settle();
-    }
-    expect(lastFrame()).toContain('layers.0.q');
-    for (const key of ['q', '\u0003']) {
-      stdin.write(key);
-      await settle();
-    }
-    expect(asked).toEqual(['pause', 'resume', 'stop', 'stop']);
-    expect(lastFrame()).toContain('stopping');
+      return vi.waitFor(() => expect(lastFrame()).toContain(shown), 5000);
+    };
+    await vi.waitFor(() => expect(stdin.listenerCount('readable')).toBeGreaterThan(0));
+    stdin.write('p');
+    stdin.write('r');
+    await press('?', 'show or hide this help');
+    await press('?', '● quantize');
+    await press('d', 'layers.0.q');
+    await press('q', 'stopping');
+    await press('\u0003', 'stopping');
+    await vi.waitFor(() => expect(asked).toEqual(['pause', 'resume', 'stop', 'stop']));
     unmount();
   });
 
@@ -142,14 +135,12 @@ describe('keys', () => {
     const { stdin, lastFrame, unmount } = render(
       <App view={viewAfter(7)} nowMs={7000} style={plainStyle} control={undefined} leave={() => left++} />,
     );
-    await settle();
+    await vi.waitFor(() => expect(stdin.listenerCount('readable')).toBeGreaterThan(0));
     expect(lastFrame()).toContain('q leave');
     expect(lastFrame()).not.toContain('pause');
     stdin.write('p');
-    await settle();
     stdin.write('q');
-    await settle();
-    expect(left).toBe(1);
+    await vi.waitFor(() => expect(left).toBe(1));
     unmount();
   });
 });
