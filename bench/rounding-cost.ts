@@ -1,0 +1,226 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { writeOnnx } from '../src/artifact/formats/onnx/write.ts';
+import { openModel } from '../src/artifact/open.ts';
+import type { Dataset } from '../src/calibration/dataset.ts';
+import { openDataset } from '../src/calibration/samples/table.ts';
+import { curvatureOf } from '../src/curvature/store.ts';
+import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
+import { inputSignature } from '../src/execution/signature.ts';
+import { buildProgram } from '../src/families/index.ts';
+import type { Model } from '../src/ir/model.ts';
+import { elementCount } from '../src/ir/shape.ts';
+import { DerivedTensor } from '../src/ir/tensor.ts';
+import { setThreads } from '../src/kernels/index.ts';
+import { Random } from '../src/random.ts';
+import { Cache } from '../src/recipe/cache.ts';
+import { quantizeStage } from '../src/stages/quantize/index.ts';
+import type { StageContext } from '../src/stages/stage.ts';
+
+/**
+ * Time and memory of rounding a Llama with random weights (190 million parameters at 16 layers) beside one float32
+ * forward pass over the same calibration data, each step in a process of its own. B of the curvature is collected
+ * before and not counted.
+ *
+ *   npx tsx bench/rounding-cost.ts [--layers 16] [--windows 64] [--method search,gptq,qronos,curvature] [--bits 4]
+ */
+
+const width = 1024;
+const inner = 2816;
+const vocabulary = 8192;
+const window = 512;
+
+/** What a step took: seconds, and the most memory that its process held. */
+interface Cost {
+  readonly seconds: number;
+  readonly peakBytes: number;
+}
+
+/** Recipe options of what is measured by name. */
+const methods: Readonly<Record<string, { readonly method: string; readonly weights?: object }>> = {
+  search: { method: 'rtn', weights: { clip: 'mse' } },
+  gptq: { method: 'gptq' },
+  qronos: { method: 'qronos' },
+  curvature: { method: 'curvature' },
+};
+
+/** Writes the model as ONNX with external data. */
+const makeModel = async (path: string, layers: number): Promise<void> => {
+  const block = new Random(0, 'weights').normals(1 << 20, 0.02);
+  let made = 0;
+  const weights = (shape: readonly number[], neutral: 0 | 1): DerivedTensor => {
+    const start = made++ * 7919;
+    const bytes = (): Uint8Array => {
+      const count = elementCount(shape);
+      if (shape.length < 2) return new Uint8Array(new Float32Array(count).fill(neutral).buffer);
+      const numbers = new Float32Array(count);
+      for (let at = 0, from = start % block.length; at < count; from = 0) {
+        const piece = block.subarray(from, Math.min(block.length, from + count - at));
+        numbers.set(piece, at);
+        at += piece.length;
+      }
+      return new Uint8Array(numbers.buffer);
+    };
+    return new DerivedTensor('float32', shape, bytes);
+  };
+  const config = {
+    model_type: 'llama',
+    vocab_size: vocabulary,
+    hidden_size: width,
+    intermediate_size: inner,
+    num_hidden_layers: layers,
+    num_attention_heads: 16,
+    num_key_value_heads: 4,
+    max_position_embeddings: window,
+    rms_norm_eps: 1e-5,
+    hidden_act: 'silu',
+    tie_word_embeddings: false,
+  };
+  const program = buildProgram(config, {
+    names: [],
+    has: (name) => !name.endsWith('.bias'),
+    get: (name) => {
+      throw new Error(`${name} was asked for without a shape`);
+    },
+    make: (_, shape, neutral) => weights(shape, neutral),
+  });
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeOnnx(program, path, { externalData: { thresholdBytes: 1024 } });
+};
+
+const openAll = async (path: string, windows: number): Promise<{ model: Model; calibration: Dataset }> => {
+  const model = await openModel(path);
+  const context = { baseDirectory: path, modelInputs: inputSignature(model.program), seed: 0 };
+  const spec = { random: null, samples: windows, window, ids: vocabulary };
+  return { model, calibration: await openDataset(spec, context) };
+};
+
+/** One pass of the whole model over all windows. */
+const forward = async (model: Model, calibration: Dataset, directory: string): Promise<void> => {
+  const session = await onnxruntimeEngine.open(model.program, { scratchDirectory: directory });
+  for (let index = 0; index < calibration.length; index++) {
+    const sample = await calibration.sample(index);
+    if (sample.kind !== 'arrays') throw new Error('windows are arrays');
+    const [ids] = sample.arrays.values();
+    await session.run(new Map([[session.inputNames[0]!, ids!]]));
+  }
+  await session.close();
+};
+
+const runStep = async (step: string, path: string, windows: number, bits: number): Promise<Cost> => {
+  setThreads(2);
+  const folder = join(path, '..', '..');
+  const { model, calibration } = await openAll(path, windows);
+  const scratch = mkdtempSync(join(folder, 'scratch-'));
+  const context: StageContext = {
+    calibration: step === 'search' ? undefined : calibration,
+    engine: onnxruntimeEngine,
+    maxMemoryBytes: 200 * 2 ** 20,
+    threads: 2,
+    seed: 0,
+    checkpoints: { get: () => undefined, put: () => undefined },
+    shared: new Cache(join(folder, 'cache')).statistics('bench'),
+    scratch: { directory: scratch },
+    emit: () => undefined,
+    signal: new AbortController().signal,
+  };
+  const begin = performance.now();
+  if (step === 'forward') await forward(model, calibration, scratch);
+  else if (step === 'collect')
+    await curvatureOf({
+      program: model.program,
+      dataset: calibration,
+      context,
+      wanted: ({ op, role }) => op !== 'Gather' && role !== 'head',
+    });
+  else {
+    const { weights, ...rest } = methods[step]!;
+    const ignore = ['op:Gather', 'role:head'];
+    const options = quantizeStage.options.parse({ ...rest, ignore, weights: { bits, group_size: 32, ...weights } });
+    await quantizeStage.run(model, options, context);
+  }
+  const seconds = (performance.now() - begin) / 1000;
+  return { seconds, peakBytes: process.resourceUsage().maxRSS * 1024 };
+};
+
+const thisFile = fileURLToPath(import.meta.url);
+
+/** Runs a step in a process of its own, so that its peak memory is its own. */
+const inChild = (...words: readonly string[]): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...process.execArgv, thisFile, ...words], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    child.stdout.on('data', (piece) => {
+      text += piece;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(text) : reject(new Error(`${words[0]} ended with ${code}`))));
+  });
+
+export interface RoundingCost extends Cost {
+  readonly name: string;
+  /** Times one forward pass; undefined for the pass itself. */
+  readonly passes: number | undefined;
+}
+
+/** Makes the model in a temporary folder, measures the steps and tells each as it ends. */
+export const roundingCosts = async (
+  options: {
+    readonly layers: number;
+    readonly windows: number;
+    readonly bits: number;
+    readonly steps: readonly string[];
+  },
+  tell: (cost: RoundingCost) => void,
+): Promise<void> => {
+  const folder = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
+  try {
+    const path = join(folder, 'model', 'model.onnx');
+    await inChild('make', path, String(options.layers));
+    const measure = async (step: string): Promise<Cost> =>
+      JSON.parse(await inChild('step', step, path, String(options.windows), String(options.bits))) as Cost;
+    const pass = await measure('forward');
+    tell({ name: 'forward', ...pass, passes: undefined });
+    for (const step of options.steps.flatMap((name) => (name === 'curvature' ? ['collect', name] : [name]))) {
+      const cost = await measure(step);
+      tell({ name: step, ...cost, passes: cost.seconds / pass.seconds });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+if (process.argv[1] === thisFile) {
+  const [, , word, ...rest] = process.argv;
+  if (word === 'make') await makeModel(rest[0]!, Number(rest[1]));
+  else if (word === 'step')
+    console.log(JSON.stringify(await runStep(rest[0]!, rest[1]!, Number(rest[2]), Number(rest[3]))));
+  else {
+    const { values } = parseArgs({
+      options: {
+        layers: { type: 'string', default: '16' },
+        windows: { type: 'string', default: '64' },
+        bits: { type: 'string', default: '4' },
+        method: { type: 'string', default: 'search,gptq,qronos,curvature' },
+      },
+    });
+    const [layers, windows, bits] = [values.layers, values.windows, values.bits].map(Number) as [
+      number,
+      number,
+      number,
+    ];
+    await roundingCosts({ layers, windows, bits, steps: values.method.split(',') }, (cost) => {
+      const passes = cost.passes === undefined ? '' : `${cost.passes.toFixed(2)} passes`;
+      console.log(
+        `${cost.name.padEnd(12)}${cost.seconds.toFixed(1).padStart(8)} s  ${(cost.peakBytes / 1e6).toFixed(0).padStart(6)} MB  ${passes}`,
+      );
+    });
+  }
+}
