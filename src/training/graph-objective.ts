@@ -1,16 +1,16 @@
 import type { Dataset } from '../calibration/dataset.ts';
-import { CompressError, internalError } from '../errors.ts';
-import { floatArray, floatsOfArray } from '../execution/arrays.ts';
+import { CompressError } from '../errors.ts';
+import { floatArray } from '../execution/arrays.ts';
 import { type Binding, bindingOf } from '../execution/feeds.ts';
-import { checkSignal } from '../execution/interrupt.ts';
-import type { Engine, Feeds, Session, SessionOptions } from '../execution/session.ts';
+import type { Engine, Feeds, SessionOptions } from '../execution/session.ts';
 import type { Program, Value } from '../ir/graph.ts';
-import { addInto } from '../kernels/index.ts';
+import type { Tensor } from '../ir/tensor.ts';
 import { type Batch, collate, readSample, SampleOrder } from './batches.ts';
 import { buildLoss, type LossPlan, lossInputs } from './loss-graph.ts';
 import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
-import { ParameterSet } from './parameters.ts';
-import { buildStepProgram, type StepProgram } from './step-program.ts';
+import type { ParameterSet } from './parameters.ts';
+import { buildStepProgram } from './step-program.ts';
+import { type ObjectivePrograms, type RunLoss, StepRunner } from './step-runner.ts';
 import type { Teacher, TeacherRows } from './teacher.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
@@ -35,12 +35,6 @@ export interface GraphObjectiveOptions {
   readonly signal: AbortSignal;
 }
 
-/** The two programs of an objective: a step with gradients, and the loss alone. */
-export interface ObjectivePrograms {
-  readonly step: StepProgram;
-  readonly judge: StepProgram;
-}
-
 export const buildPrograms = (
   options: Pick<GraphObjectiveOptions, 'student' | 'weights' | 'extra' | 'loss'>,
 ): ObjectivePrograms => {
@@ -62,109 +56,57 @@ const scalar = (value: number) => floatArray([], Float32Array.of(value));
 
 const sumOf = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0);
 
-/**
- * An objective whose loss and gradients an inference engine computes. Weights are read by the session where the
- * optimizer changes them; each gradient comes out as one array, which the engine copies once out of its own memory.
- */
+/** An objective whose loss and gradients an inference engine computes from a dataset and what teachers say of it. */
 export class GraphObjective implements Objective {
   readonly parameters: ParameterSet;
   readonly #options: GraphObjectiveOptions;
-  readonly #programs: ObjectivePrograms;
   readonly #binding: Binding;
   readonly #order: SampleOrder;
-  readonly #weights: readonly TrainedWeight[];
-  readonly #step: Session;
-  readonly #judge: Session;
+  readonly #runner: StepRunner;
 
-  private constructor(options: GraphObjectiveOptions, programs: ObjectivePrograms, step: Session, judge: Session) {
+  private constructor(options: GraphObjectiveOptions, runner: StepRunner) {
     this.#options = options;
-    this.#programs = programs;
-    this.#step = step;
-    this.#judge = judge;
+    this.#runner = runner;
     this.#binding = bindingOf(options.student);
     this.#order = new SampleOrder(options.train, options.seed);
-    this.#weights = [...options.weights.values(), ...options.extra];
-    this.parameters = new ParameterSet(this.#weights.flatMap((weight) => weight.parameters));
+    this.parameters = runner.parameters;
   }
 
   /** Loads both programs; close it afterwards. */
   static async open(options: GraphObjectiveOptions, programs: ObjectivePrograms): Promise<GraphObjective> {
-    const { engine, session } = options;
-    const step = await engine.open(programs.step.program, session);
-    try {
-      return new GraphObjective(options, programs, step, await engine.open(programs.judge.program, session));
-    } catch (error) {
-      await step.close();
-      throw error;
-    }
+    const { engine, session, signal } = options;
+    const weights = [...options.weights.values(), ...options.extra];
+    return new GraphObjective(options, await StepRunner.open({ weights, programs, engine, session, signal }));
   }
 
-  async close(): Promise<void> {
-    await this.#step.close();
-    await this.#judge.close();
+  close(): Promise<void> {
+    return this.#runner.close();
   }
 
   async gradient(step: number): Promise<BatchGradient> {
     const { batch: size } = this.#options;
     const batches = await this.#batches(this.#order.take((step - 1) * size, step * size));
-    const leaves = await this.#leaves();
     const totals = totalsOf(batches);
-    const sums = new Map<TrainedWeight, Float32Array>();
-    const losses: BatchLoss[] = [];
-    for (const batch of batches) {
-      const outputs = await this.#run(this.#step, this.#programs.step, batch, leaves, totals);
-      losses.push(this.#lossOf(this.#programs.step, batch, outputs));
-      for (const weight of this.#weights) {
-        const name = this.#programs.step.leaves.get(weight)?.gradient;
-        const array = name === undefined ? undefined : outputs.get(name);
-        if (!array) throw internalError(`there is no gradient of ${weight.name}`);
-        const known = sums.get(weight);
-        if (known) addInto(known, floatsOfArray(array));
-        else sums.set(weight, floatsOfArray(array));
-      }
-    }
-    const byParameter = new Map<string, Float32Array>();
-    for (const weight of this.#weights) {
-      const gradients = await weight.pullBack(this.#valuesOf(weight), sums.get(weight)!);
-      weight.parameters.forEach(({ name }, index) => {
-        byParameter.set(name, gradients[index]!);
-      });
-    }
-    return { ...joined(losses), gradients: this.parameters.entries.map(({ name }) => byParameter.get(name)!) };
+    const { losses, gradients } = await this.#runner.gradient(this.#feeds(batches, () => totals));
+    return { ...joined(losses.map((loss, index) => this.#told(loss, batches[index]!))), gradients };
   }
 
   async validate(): Promise<number | undefined> {
-    const { held, microBatch, signal } = this.#options;
+    const { held } = this.#options;
     if (held.length === 0) return undefined;
-    const leaves = await this.#leaves();
-    let sum = 0;
-    let items = 0;
-    for (let begin = 0; begin < held.length; begin += microBatch) {
-      checkSignal(signal);
-      const [batch] = await this.#batches(held.slice(begin, begin + microBatch));
-      const outputs = await this.#run(this.#judge, this.#programs.judge, batch!, leaves, totalsOf([batch!]));
-      const { loss, items: count } = this.#lossOf(this.#programs.judge, batch!, outputs);
-      sum += loss * count;
-      items += count;
-    }
-    return sum / items;
+    const batches = await this.#batches(held);
+    const losses = await this.#runner.judge(this.#feeds(batches, (batch) => totalsOf([batch])));
+    const counts = batches.map(itemsOf);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return losses.reduce((sum, { loss }, index) => sum + loss * counts[index]!, 0) / total;
   }
 
   /** The constants under the present parameters. */
-  async tensors(): Promise<Map<Value, Awaited<ReturnType<TrainedWeight['tensor']>>>> {
-    const found = new Map<Value, Awaited<ReturnType<TrainedWeight['tensor']>>>();
-    for (const [value, weight] of this.#options.weights) found.set(value, await weight.tensor(this.#valuesOf(weight)));
+  async tensors(): Promise<Map<Value, Tensor>> {
+    const found = new Map<Value, Tensor>();
+    for (const [value, weight] of this.#options.weights)
+      found.set(value, await weight.tensor(this.#runner.valuesOf(weight)));
     return found;
-  }
-
-  #valuesOf(weight: TrainedWeight): Float32Array[] {
-    return weight.parameters.map(({ name }) => this.parameters.view(name));
-  }
-
-  async #leaves(): Promise<Map<TrainedWeight, Float32Array>> {
-    const leaves = new Map<TrainedWeight, Float32Array>();
-    for (const weight of this.#weights) leaves.set(weight, await weight.leaf(this.#valuesOf(weight)));
-    return leaves;
   }
 
   async #batches(indices: readonly number[]): Promise<Batch[]> {
@@ -179,17 +121,12 @@ export class GraphObjective implements Objective {
     return batches;
   }
 
-  async #run(
-    session: Session,
-    program: StepProgram,
-    batch: Batch,
-    leaves: ReadonlyMap<TrainedWeight, Float32Array>,
-    totals: Totals,
-  ): ReturnType<Session['run']> {
-    checkSignal(this.#options.signal);
+  async *#feeds(batches: readonly Batch[], totals: (batch: Batch) => Totals): AsyncGenerator<Feeds> {
+    for (const batch of batches) yield await this.#feedsOf(batch, totals(batch));
+  }
+
+  async #feedsOf(batch: Batch, totals: Totals): Promise<Feeds> {
     const feeds = new Map(batch.feeds);
-    for (const [weight, leaf] of leaves)
-      feeds.set(program.leaves.get(weight)!.input, floatArray(weight.leafShape, leaf));
     const count = batch.rows.weights.length;
     feeds.set(lossInputs.labels, { dtype: 'int64', shape: [count], data: batch.rows.labels });
     feeds.set(lossInputs.rowWeights, floatArray([count], batch.rows.weights));
@@ -198,7 +135,7 @@ export class GraphObjective implements Objective {
     feeds.set(lossInputs.presence, floatArray([presence.length], presence));
     feeds.set(lossInputs.presenceTotal, scalar(totals.presence));
     for (const [name, array] of await this.#taught(batch)) feeds.set(name, array);
-    return session.run(feeds);
+    return feeds;
   }
 
   /** What the teachers say of a batch, padded like it. */
@@ -228,17 +165,18 @@ export class GraphObjective implements Objective {
     return feeds;
   }
 
-  #lossOf(program: StepProgram, batch: Batch, outputs: Awaited<ReturnType<Session['run']>>): BatchLoss {
-    const read = (name: string): number => Number(outputs.get(name)?.data[0] ?? Number.NaN);
+  #told(loss: RunLoss, batch: Batch): BatchLoss {
     const shown = batch.indices.slice(0, 8).join(', ');
+    const more = batch.indices.length > 8 ? ', …' : '';
     return {
-      loss: read(program.loss),
-      parts: Object.fromEntries(program.parts.map(({ name, output }) => [name, read(output)])),
-      items: batch.lengths.reduce((sum, length) => sum + length, 0),
-      description: `samples ${shown}${batch.indices.length > 8 ? ', …' : ''} of ${this.#options.dataset.description}`,
+      ...loss,
+      items: itemsOf(batch),
+      description: `samples ${shown}${more} of ${this.#options.dataset.description}`,
     };
   }
 }
+
+const itemsOf = (batch: Batch): number => batch.lengths.reduce((sum, length) => sum + length, 0);
 
 /** Rows that a sample takes in a batch: those of a window are padded to the batch's length. */
 const rowCount = (rows: number, batch: Batch, sample: number): number =>

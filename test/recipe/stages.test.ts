@@ -71,8 +71,8 @@ describe('stages of a run', () => {
     );
     const first = await runStages(await model, 'input', context);
     const second = await runStages(await model, 'input', context);
-    expect(second.findings).toEqual(first.findings);
-    expect(second.findings).toEqual([{ stage: 'quantize', findings: [finding] }]);
+    expect(second.stages).toEqual(first.stages);
+    expect(second.stages).toEqual([{ stage: 'quantize', findings: [finding], sites: [] }]);
   });
 
   test('find their checkpoints again after a failure, and have none once they are done', async () => {
@@ -90,6 +90,42 @@ describe('stages of a run', () => {
     expect(context.cache.describe().checkpoints.entries).toBe(0);
   });
 
+  test('report the same when they were killed half-way as when they were not', async () => {
+    const steps = 1000;
+    const judgeEvery = 100;
+    /** Trains from its checkpoint on; the first time the power goes out after some steps. */
+    const training = (powerCutAt: number): Stage<unknown> => {
+      let powerCut = powerCutAt;
+      return counting(({ checkpoints, emit }) => {
+        const kept = checkpoints.get('state');
+        emit({ type: 'site-finished', stage: 'quantize', site: 'a', facts: { scheme: 'int4' } });
+        for (let step = (kept ? Number(new TextDecoder().decode(kept)) : 0) + 1; step <= steps; step++) {
+          const [loss, stage] = [1 / step, 'quantize'];
+          const common = { parts: { kl: loss }, learningRate: 1e-3, gradientNorm: 1, seen: step };
+          emit({ type: 'training-step', stage, step, steps, loss, ...common });
+          if (step % judgeEvery === 0) emit({ type: 'training-judged', stage, step, steps, value: 2 / step });
+          if (step === powerCut) {
+            powerCut = 0;
+            throw new Error('power cut');
+          }
+          if (step % 25 === 0) checkpoints.put('state', new TextEncoder().encode(String(step)));
+        }
+        emit({ type: 'site-finished', stage: 'quantize', site: 'a', facts: { output_error: 0.1 } });
+        return [];
+      });
+    };
+    const whole = await runStages(await model, 'input', contextOf(freshFolder(), training(0)));
+    const context = contextOf(freshFolder(), training(617));
+    await expect(runStages(await model, 'input', context)).rejects.toThrow('power cut');
+    const [stage] = (await runStages(await model, 'input', context)).stages;
+    expect(stage).toEqual(whole.stages[0]);
+    expect(stage?.sites).toEqual([{ site: 'a', facts: { scheme: 'int4', output_error: 0.1 } }]);
+    expect(stage?.training?.judged.length).toBe(steps / judgeEvery);
+    expect(stage?.training?.steps.length).toBeLessThanOrEqual(402);
+    expect(stage?.training?.steps.at(0)?.step).toBe(1);
+    expect(stage?.training?.steps.at(-1)?.step).toBe(steps);
+  });
+
   test('that train get the samples for training, the others those of calibration', async () => {
     const named = (fingerprint: string): Dataset => ({
       description: fingerprint,
@@ -99,7 +135,13 @@ describe('stages of a run', () => {
     });
     const seen: unknown[] = [];
     for (const trains of [true, false]) {
-      const stage = { ...counting(({ calibration }) => (seen.push(calibration?.fingerprint), [])), trains };
+      const stage = {
+        ...counting(({ calibration }) => {
+          seen.push(calibration?.fingerprint);
+          return [];
+        }),
+        trains,
+      };
       const context = contextOf(freshFolder(), stage);
       await runStages(await model, 'input', { ...context, calibration: named('few'), training: named('many') });
       await runStages(await model, 'input', { ...context, calibration: named('few'), training: named('many') });
