@@ -1,3 +1,4 @@
+import { findBlocks } from '../analysis/blocks.ts';
 import { findSites, type Site } from '../analysis/sites.ts';
 import type { Dataset } from '../calibration/dataset.ts';
 import { gramBytes, gramObstacle } from '../calibration/statistics/gram.ts';
@@ -51,11 +52,9 @@ const collectInto = async (
   { program, dataset, context }: CurvatureRequest,
 ): Promise<Curvature> => {
   const writer = new CurvatureWriter(context.shared, entry);
-  for (const part of partsWithin(sites, context.maxMemoryBytes)) {
-    const names = new Set(part.map(({ name }) => name));
+  for (const names of passesWithin(program, sites, context.maxMemoryBytes)) {
     const wanted = (site: Site): boolean => names.has(site.name);
-    const { sites: collected } = await collectCurvature({ ...context, program, dataset, wanted });
-    writer.add(collected.values());
+    await collectCurvature({ ...context, program, dataset, wanted }, writer);
   }
   writer.finish(dataset.length);
   return readCurvature(context.shared, entry)!;
@@ -64,6 +63,21 @@ const collectInto = async (
 /** Bytes of A and B of a site while they are gathered. */
 const momentBytes = (site: Site): number =>
   gramBytes(site) + 8 * (site.rows > mostFullRows ? site.rows : site.rows ** 2);
+
+/** Names of the sites of each pass over the data: one pass, or more where the moments of a block do not fit into memory. */
+const passesWithin = (program: Program, sites: readonly Site[], maxBytes: number): Set<string>[] => {
+  const wanted = new Set(sites.map(({ name }) => name));
+  const passes: Set<string>[] = [];
+  for (const block of findBlocks(program))
+    for (const [pass, part] of partsWithin(
+      block.sites.filter(({ name }) => wanted.has(name)),
+      maxBytes,
+    ).entries()) {
+      passes[pass] ??= new Set();
+      for (const { name } of part) passes[pass].add(name);
+    }
+  return passes;
+};
 
 /** Sites in parts whose moments fit into memory together, at least one each; A that sites share counts once. */
 const partsWithin = (sites: readonly Site[], maxBytes: number): Site[][] => {

@@ -1,18 +1,17 @@
 import { CompressError } from '../errors.ts';
 import type { CheckpointStore } from '../stages/stage.ts';
-import type { CollectedSite } from './collect.ts';
 import { type MomentSum, momentFromBytes } from './moment-sums.ts';
 import type { Curvature, Moment, SiteCurvature } from './moments.ts';
 
 /** A moment in the store: its part's key, and what can be said of it without reading it. */
-interface MomentFacts {
+export interface MomentFacts {
   readonly part: string;
   readonly kind: Moment['kind'];
   readonly n: number;
   readonly count: number;
 }
 
-interface SiteFacts {
+export interface SiteFacts {
   readonly site: string;
   readonly rows: number;
   readonly columns: number;
@@ -30,7 +29,7 @@ interface EntryFacts {
 
 const indexPart = 'index';
 
-/** Writes moments to one entry of a store, each once however many sites share it, and frees them. */
+/** Writes a curvature to one entry of a store. */
 export class CurvatureWriter {
   readonly #store: CheckpointStore;
   readonly #entry: string;
@@ -41,28 +40,17 @@ export class CurvatureWriter {
     this.#entry = entry;
   }
 
-  /** Adds sites that were gathered together; their sums are released. */
-  add(sites: Iterable<CollectedSite>): void {
-    const written = new Map<MomentSum, MomentFacts>();
-    const write = (sum: MomentSum, name: string): MomentFacts => {
-      const known = written.get(sum);
-      if (known) return known;
-      const facts = { part: name, kind: sum.kind, n: sum.n, count: sum.count };
-      this.#store.put(`${this.#entry}/${name}`, sum.toBytes());
-      written.set(sum, facts);
-      return facts;
-    };
-    for (const { site, rows, columns, inputs, gradients, positions, items } of sites)
-      this.#sites.push({
-        site,
-        rows,
-        columns,
-        inputs: inputs.map((sum, group) => write(sum, `inputs ${group} of ${site}`)),
-        gradients: gradients ? write(gradients, `gradients of ${site}`) : null,
-        positions,
-        items,
-      });
-    for (const sum of written.keys()) sum.release();
+  /** Writes a moment under a name of its own and frees it. */
+  moment(name: string, sum: MomentSum): MomentFacts {
+    const facts = { part: name, kind: sum.kind, n: sum.n, count: sum.count };
+    this.#store.put(`${this.#entry}/${name}`, sum.toBytes());
+    sum.release();
+    return facts;
+  }
+
+  /** Adds a site, whose moments were written. */
+  site(facts: SiteFacts): void {
+    this.#sites.push(facts);
   }
 
   /** Makes the entry whole. */

@@ -93,6 +93,16 @@ export class BlockWalk {
     this.#runCount = await storeInputs(this.#options, this.#options.blocks, this.#store);
   }
 
+  /** What a run has of values that the next block or a later one reads, by name. */
+  feeds(names: readonly string[], run: number): Feeds {
+    return new Map(names.map((name) => [name, this.#store.get(name, run)]));
+  }
+
+  /** The element type of a value that a block has computed. */
+  typeOf(value: Value): DataType | undefined {
+    return this.#types.get(value.name);
+  }
+
   /**
    * Opens a block as the program now stands and lends a function that computes the wanted values of any run. Only what
    * they need is computed: the block's inputs are there already.
@@ -104,10 +114,10 @@ export class BlockWalk {
     const stored = wanted.filter((value) => given.has(value)).map(({ name }) => name);
     const fetchStored = (run: number): Map<string, NumericArray> => {
       checkSignal(signal);
-      return new Map(stored.map((name) => [name, this.#store.get(name, run)]));
+      return new Map(this.feeds(stored, run));
     };
     if (outputs.length === 0) return use((run) => Promise.resolve(fetchStored(run)));
-    const segment = extractSegment(program, { ...block, outputs }, (value) => this.#types.get(value.name));
+    const segment = extractSegment(program, { ...block, outputs }, (value) => this.typeOf(value));
     const fetch = outputs.map((value) => {
       const found = segment.valueOf(value);
       if (found) return found;
@@ -118,8 +128,8 @@ export class BlockWalk {
     return withSession(engine, segment.program, options, (session) =>
       use(async (run) => {
         const arrays = fetchStored(run);
-        const feeds = new Map(session.inputNames.map((name) => [name, this.#store.get(name, run)]));
-        for (const [name, array] of await session.run(feeds, names)) arrays.set(name, array);
+        for (const [name, array] of await session.run(this.feeds(session.inputNames, run), names))
+          arrays.set(name, array);
         return arrays;
       }),
     );

@@ -42,7 +42,8 @@ const sourceOperator = (value: Value | undefined): string | undefined => {
   return node.op;
 };
 
-const kindOf = (value: Value): OutputKind => {
+/** What the numbers of an output mean, by the operator that they come from. */
+export const outputKind = (value: Value): OutputKind => {
   const operator = sourceOperator(value);
   if (operator === 'Softmax') return 'probabilities';
   if (operator === 'LogSoftmax') return 'log-probabilities';
@@ -56,7 +57,7 @@ const isFloatOutput = (value: Value): boolean =>
 export const primaryOutput = (program: Program): PrimaryOutput | undefined => {
   const { outputs } = program.graph;
   const found = outputs.find((value) => value.name === 'logits') ?? outputs.find(isFloatOutput);
-  return found && { name: found.name, kind: kindOf(found) };
+  return found && { name: found.name, kind: outputKind(found) };
 };
 
 /** Rows of numbers (rows, width). */

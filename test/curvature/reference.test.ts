@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSiteMatrix } from '../../src/analysis/site-weights.ts';
 import { findSites } from '../../src/analysis/sites.ts';
 import { openModel } from '../../src/artifact/open.ts';
 import type { Dataset } from '../../src/calibration/dataset.ts';
-import { collectCurvature } from '../../src/curvature/collect.ts';
 import { predictLoss } from '../../src/curvature/predict.ts';
 import { rankCorrelation } from '../../src/curvature/rank-correlation.ts';
+import { curvatureOf } from '../../src/curvature/store.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import { dequantize, quantizeRtn } from '../../src/kernels/index.ts';
+import { memoryStore } from '../../src/stages/memory-store.ts';
 import { sharedData } from '../shared.ts';
 
 interface SiteReference {
@@ -50,14 +52,18 @@ describe.each([
       const reference = JSON.parse(readFileSync(join(folder!, 'eval/curvature-reference.json'), 'utf8'));
       const facts = reference.sites as Record<string, SiteReference>;
       const { program } = await openModel(folder!);
-      const curvature = await collectCurvature({
+      const curvature = await curvatureOf({
         program,
         dataset: windowsOf(folder!, reference.windows, window),
-        engine: onnxruntimeEngine,
-        seed: 1,
-        wanted: (site) => site.name in facts,
-        emit: () => {},
-        signal: new AbortController().signal,
+        context: {
+          engine: onnxruntimeEngine,
+          seed: 1,
+          maxMemoryBytes: 2 ** 30,
+          scratch: { directory: tmpdir() },
+          shared: memoryStore(),
+          emit: () => {},
+          signal: new AbortController().signal,
+        },
       });
       const predicted: number[] = [];
       const measured: number[] = [];

@@ -1,0 +1,58 @@
+import type { Dataset, NumericArray, Sample } from '../calibration/dataset.ts';
+import { CompressError } from '../errors.ts';
+import type { Feeds } from '../execution/session.ts';
+import { evaluateDim } from '../ir/dimension.ts';
+import type { Program } from '../ir/graph.ts';
+import { elementCount } from '../ir/shape.ts';
+import type { Random } from '../random.ts';
+import type { NoiseInput } from './fisher.ts';
+
+type PlainSample = Exclude<Sample, { kind: 'sequence' }>;
+
+/** @throws 'data' for samples with carried state. */
+export const plainSample = (sample: Sample, dataset: Dataset, index: number): PlainSample => {
+  if (sample.kind !== 'sequence') return sample;
+  throw new CompressError({
+    code: 'data',
+    message: `sample ${index} of ${dataset.description} carries state from step to step, through which gradients are not taken`,
+    hint: 'Use independent windows (arrays) to collect the curvature.',
+  });
+};
+
+/** Values of the symbolic dimensions of a program's inputs, read from what it is fed with. */
+export const symbolReader = (program: Program): ((feeds: Feeds) => ReadonlyMap<string, number>) => {
+  const { inputs } = program.graph;
+  return (feeds) => {
+    const symbols = new Map<string, number>();
+    for (const value of inputs) {
+      const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
+      shape?.forEach((dim, axis) => {
+        const length = feeds.get(value.name)?.shape[axis];
+        if (typeof dim === 'string' && length !== undefined) symbols.set(dim, length);
+      });
+    }
+    return symbols;
+  };
+};
+
+/**
+ * Random numbers that a Fisher program draws its labels with.
+ * @throws 'unsupported' when their shape does not follow from the symbols of the inputs.
+ */
+export const drawNoise = (
+  { shape, kind }: NoiseInput,
+  symbols: ReadonlyMap<string, number>,
+  random: Random,
+): NumericArray => {
+  const lengths = shape.map((dim) => {
+    const length = evaluateDim(dim, symbols);
+    if (length !== null) return length;
+    throw new CompressError({
+      code: 'unsupported',
+      message: `the output's dimension ${dim ?? '?'} does not follow from the model's inputs`,
+      hint: 'Give the model inputs with named or fixed dimensions.',
+    });
+  });
+  const draw = kind === 'gaussian' ? () => random.normal() : () => random.float();
+  return { dtype: 'float32', shape: lengths, data: Float32Array.from({ length: elementCount(lengths) }, draw) };
+};
