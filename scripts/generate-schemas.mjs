@@ -7,10 +7,11 @@ import { register } from 'tsx/esm/api';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const unregister = register();
 const { recipeJsonSchema } = await import('../src/recipe/json-schema.ts');
+const { reportJsonSchema } = await import('../src/report/schema.ts');
 const { manifestJsonSchema } = await import('../src/artifact/manifest-schema.ts');
 await unregister();
 
-const schemas = { recipe: recipeJsonSchema(), manifest: manifestJsonSchema() };
+const schemas = { recipe: recipeJsonSchema(), manifest: manifestJsonSchema(), report: reportJsonSchema() };
 
 const check = process.argv.includes('--check');
 for (const [name, schema] of Object.entries(schemas)) {

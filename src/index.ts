@@ -15,5 +15,5 @@ export type { Listener } from './recipe/event-log.ts';
 export type { Finding, MetricResult, RunEvent, TimedEvent } from './recipe/events.ts';
 export type { GateVerdict } from './recipe/gates.ts';
 export type { PlanReport } from './recipe/plan.ts';
-export type { RunReport } from './recipe/report.ts';
 export type { RunOptions } from './recipe/run.ts';
+export type { RunReport } from './report/schema.ts';

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
+import type { RunReport } from '../report/schema.ts';
 import { loadRecipe, readRecipeFile } from './load.ts';
 import { type PlanReport, planRecipe } from './plan.ts';
 import type { Recipe } from './recipe.ts';
-import type { RunReport } from './report.ts';
 import { type RunOptions, runRecipe } from './run.ts';
 import { builtRecipe } from './source.ts';
 

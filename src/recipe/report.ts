@@ -1,29 +1,53 @@
+import { basename, relative } from 'node:path';
+import { describeGraph } from '../artifact/describe/graph.ts';
 import type { Manifest } from '../artifact/manifest-schema.ts';
+import { openModel } from '../artifact/open.ts';
+import type { WrittenFormat } from '../artifact/write.ts';
+import type { Program } from '../ir/graph.ts';
+import type { ReportArtifact, ReportContent, ReportData, RunReport } from '../report/schema.ts';
 import type { MetricResult } from './events.ts';
-import type { AfterResult, GateVerdict } from './gates.ts';
-import type { StageFindings } from './run-stages.ts';
+import type { OpenDataset, PreparedRun } from './prepare.ts';
+import type { Recipe } from './recipe.ts';
+import { toolVersion } from './version.ts';
 
-/** One written format of a report. */
-export interface ReportedArtifact {
-  readonly format: string;
-  /** Folder of its files, relative to the output folder. */
-  readonly directory: string;
-  readonly bytes: number;
-  readonly findings: Manifest['findings'];
-}
+const dataOf = (use: ReportData['use'], sets: readonly OpenDataset[]): ReportData[] =>
+  sets.map(({ name, dataset }) => ({ use, name, description: dataset.description, samples: dataset.length }));
 
-/** What a run did and found. Holds no times: equal inputs give equal reports. */
-export interface RunReport {
-  readonly outcome: 'done' | 'gate-failed';
-  readonly version: string;
-  /** The recipe's file as it was named; undefined when flags made it. */
-  readonly recipe: string | undefined;
-  readonly seed: number;
-  readonly stages: readonly StageFindings[];
-  readonly artifacts: readonly ReportedArtifact[];
-  readonly metrics: { readonly before: readonly MetricResult[]; readonly after: readonly AfterResult[] };
-  readonly gates: readonly GateVerdict[];
-}
+/** What a program is made of; no weight is read. */
+const contentOf = (program: Program): ReportContent => {
+  const { parameters, byPart } = describeGraph(program);
+  const parts = Object.entries(byPart).map(([part, tally]) => ({ part, ...tally }));
+  return { parameters, parts };
+};
+
+/** A written format as the report lists it. @param root the folder that holds all of them. */
+export const reportedArtifact = async (root: string, format: WrittenFormat): Promise<ReportArtifact> => ({
+  format: format.name,
+  directory: relative(root, format.directory).replaceAll('\\', '/') || '.',
+  bytes: format.byteLength,
+  findings: format.findings as ReportArtifact['findings'],
+  ...(format.entry === undefined ? {} : { content: contentOf((await openModel(format.entry)).program) }),
+  weights: format.weights.map(({ dtype: _, ...weight }) => weight),
+});
+
+/** The part of a report that is known before the work begins. */
+export const reportedRequest = (
+  recipe: Recipe,
+  { model, calibration, training, evaluation, warnings }: PreparedRun,
+): Pick<RunReport, 'schemaVersion' | 'version' | 'recipe' | 'recipeText' | 'seed' | 'model' | 'data' | 'warnings'> => ({
+  schemaVersion: 1,
+  version: toolVersion(),
+  ...(recipe.source.file === undefined ? {} : { recipe: recipe.source.file }),
+  recipeText: recipe.source.text,
+  seed: recipe.seed,
+  model: {
+    name: basename(recipe.model.path),
+    ...(model.family === undefined ? {} : { family: model.family }),
+    content: contentOf(model.program),
+  },
+  data: [...dataOf('calibration', calibration), ...dataOf('training', training), ...dataOf('evaluation', evaluation)],
+  warnings,
+});
 
 /** A report as it is written: numbers that are not finite as null. */
 export const reportBytes = (report: RunReport): Uint8Array =>

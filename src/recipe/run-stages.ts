@@ -3,6 +3,7 @@ import type { Dataset } from '../calibration/dataset.ts';
 import { CompressError } from '../errors.ts';
 import type { Engine } from '../execution/session.ts';
 import type { Model } from '../ir/model.ts';
+import type { ReportStage } from '../report/schema.ts';
 import type { Stage } from '../stages/stage.ts';
 import type { Cache } from './cache.ts';
 import { contentKey } from './cache-keys.ts';
@@ -10,6 +11,7 @@ import type { Entry } from './entries.ts';
 import type { Emit, Finding } from './events.ts';
 import type { Recipe } from './recipe.ts';
 import { hashReferences, modelSource } from './references.ts';
+import { type StageRecord, StageRecorder } from './stage-record.ts';
 import { toolFingerprint } from './tool.ts';
 
 /** What the stages of a run are given. */
@@ -26,14 +28,14 @@ export interface StagesContext {
   readonly signal: AbortSignal;
 }
 
-export interface StageFindings {
-  readonly stage: string;
+/** What is stored of a stage beside its model. */
+interface StageFacts extends StageRecord {
   readonly findings: readonly Finding[];
 }
 
 export interface StagesResult {
   readonly model: Model;
-  readonly findings: readonly StageFindings[];
+  readonly stages: readonly ReportStage[];
 }
 
 /** The samples that a stage looks at. */
@@ -64,7 +66,7 @@ const stageKey = async (inputKey: string, stage: Entry<Stage<unknown>>, context:
  * @param inputKey content key of the opened model.
  */
 export const runStages = async (opened: Model, inputKey: string, context: StagesContext): Promise<StagesResult> => {
-  const findings: StageFindings[] = [];
+  const stages: ReportStage[] = [];
   let model = opened;
   let key = inputKey;
   for (const [index, stage] of context.recipe.stages.entries()) {
@@ -80,12 +82,12 @@ export const runStages = async (opened: Model, inputKey: string, context: Stages
         hint: 'Something else empties this folder while the run needs it.',
       });
     model = { ...loadSnapshot(stored.directory), origin: opened.origin };
-    const told = stored.facts as readonly Finding[];
-    findings.push({ stage: stage.name, findings: told });
-    context.emit({ type: 'stage-finished', index, stage: stage.name, findings: told });
-    if (context.recipe.strict) refuseFallbacks(stage, told, context.recipe);
+    const facts = stored.facts as StageFacts;
+    stages.push({ stage: stage.name, ...facts });
+    context.emit({ type: 'stage-finished', index, stage: stage.name, findings: facts.findings });
+    if (context.recipe.strict) refuseFallbacks(stage, facts.findings, context.recipe);
   }
-  return { model, findings };
+  return { model, stages };
 };
 
 const computeStage = async (
@@ -98,6 +100,7 @@ const computeStage = async (
   const { recipe, cache, emit, signal } = context;
   emit({ type: 'stage-started', index, stage: stage.name });
   if (context.fresh) cache.dropCheckpoints(key);
+  const recorder = new StageRecorder(cache.checkpoints(key));
   await cache.withScratch(async (directory) => {
     const result = await stage.card.run(model, stage.options, {
       calibration: samplesOf(stage, context),
@@ -106,14 +109,15 @@ const computeStage = async (
       maxMemoryBytes: recipe.maxMemoryBytes,
       threads: recipe.threads,
       seed: recipe.seed,
-      checkpoints: cache.checkpoints(key),
+      checkpoints: recorder.checkpoints,
       shared: cache.statistics(toolFingerprint()),
       scratch: { directory },
-      emit,
+      emit: recorder.listening(emit),
       signal,
     });
     signal.throwIfAborted();
-    await cache.storeStage(key, result.findings, (folder) => saveSnapshot(result.model, folder));
+    const facts: StageFacts = { findings: result.findings, ...recorder.record };
+    await cache.storeStage(key, facts, (folder) => saveSnapshot(result.model, folder));
   });
   cache.dropCheckpoints(key);
 };

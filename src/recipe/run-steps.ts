@@ -1,4 +1,4 @@
-import { basename, relative } from 'node:path';
+import { basename } from 'node:path';
 import type { ArtifactWriter, WrittenFormat } from '../artifact/write.ts';
 import { CompressError, CompressErrors } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
@@ -7,7 +7,6 @@ import { type AfterResult, type GateVerdict, judgeGates } from './gates.ts';
 import { type Keyed, type MeasureContext, measureAfter } from './measure.ts';
 import type { PreparedRun } from './prepare.ts';
 import type { Recipe } from './recipe.ts';
-import type { ReportedArtifact } from './report.ts';
 
 /** Writes every format of a recipe into the staging folder. */
 export const writeFormats = async (
@@ -76,12 +75,3 @@ export const judge = (
     );
   return verdicts;
 };
-
-/** Written formats as the report lists them. */
-export const reportedArtifacts = (writer: ArtifactWriter, formats: readonly WrittenFormat[]): ReportedArtifact[] =>
-  formats.map(({ name, directory, byteLength, findings }) => ({
-    format: name,
-    directory: relative(writer.directory, directory).replaceAll('\\', '/') || '.',
-    bytes: byteLength,
-    findings,
-  }));

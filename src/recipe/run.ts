@@ -5,6 +5,7 @@ import { CompressError, exitCodeOf, exitCodes, formatError } from '../errors.ts'
 import { onnxruntimeEngine } from '../execution/onnxruntime.ts';
 import { setThreads } from '../kernels/index.ts';
 import { Pause } from '../pause.ts';
+import type { ReportArtifact, RunReport } from '../report/schema.ts';
 import { Cache, cacheDirectory } from './cache.ts';
 import { contentKey } from './cache-keys.ts';
 import { broadcast, type Listener, openEventLog } from './event-log.ts';
@@ -13,10 +14,10 @@ import { modelBytes } from './file-size.ts';
 import { type Keyed, measureBefore } from './measure.ts';
 import { calibrationOf, type PreparedRun, prepareRun, trainingOf } from './prepare.ts';
 import type { Recipe } from './recipe.ts';
-import { manifestMetrics, type RunReport, reportBytes, reportFindings } from './report.ts';
+import { manifestMetrics, reportBytes, reportedArtifact, reportedRequest, reportFindings } from './report.ts';
 import { openRunFolder } from './run-folder.ts';
 import { runStages } from './run-stages.ts';
-import { judge, measureFormats, reportedArtifacts, writeFormats } from './run-steps.ts';
+import { judge, measureFormats, writeFormats } from './run-steps.ts';
 import { writeWhole } from './store.ts';
 import { toolFingerprint } from './tool.ts';
 import { toolVersion } from './version.ts';
@@ -134,7 +135,7 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
       prepared.evaluation,
       context,
     );
-    const { model, findings } = await runStages(prepared.model, before.key, {
+    const { model, stages } = await runStages(prepared.model, before.key, {
       ...context,
       recipe,
       calibration: calibrationOf(prepared),
@@ -148,13 +149,13 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
       const formats = await writeFormats(recipe, writer, model, surroundings);
       const measuredAfter = await measureFormats(formats, before, prepared, context);
       const gates = judge(recipe, measuredBefore, measuredAfter, emit);
+      const artifacts: ReportArtifact[] = [];
+      for (const format of formats) artifacts.push(await reportedArtifact(writer.directory, format));
       const report: RunReport = {
+        ...reportedRequest(recipe, prepared),
         outcome: gates.every((gate) => gate.passed) ? 'done' : 'gate-failed',
-        version: toolVersion(),
-        recipe: recipe.source.file,
-        seed: recipe.seed,
-        stages: findings,
-        artifacts: reportedArtifacts(writer, formats),
+        stages,
+        artifacts,
         metrics: { before: measuredBefore, after: measuredAfter },
         gates,
       };

@@ -5,7 +5,7 @@ import { verifyManifest } from '../../src/artifact/manifest.ts';
 import { type CompressError, CompressErrors } from '../../src/errors.ts';
 import { plan, run } from '../../src/index.ts';
 import type { TimedEvent } from '../../src/recipe/events.ts';
-import type { RunReport } from '../../src/recipe/report.ts';
+import type { RunReport } from '../../src/report/schema.ts';
 import { contentsOf, fixture, freshFolder, languageRecipe, writeRecipe } from './tiny-run.ts';
 
 const errorOf = async (work: Promise<unknown>): Promise<CompressError> => {
