@@ -2,7 +2,7 @@ import type { GraphDescription, ModelDescription, Tally } from '../artifact/desc
 import type { Manifest } from '../artifact/manifest-schema.ts';
 import type { MetricResult } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
-import { formatResult } from '../reporters/numbers.ts';
+import { formatResult } from '../report/numbers.ts';
 import { printable, type Style } from '../reporters/style.ts';
 import { formatTable } from '../reporters/table.ts';
 import type { PathDescription } from './description.ts';

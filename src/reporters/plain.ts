@@ -1,6 +1,6 @@
 import type { Finding, TimedEvent } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
-import { formatDuration, formatNumber, formatResult } from './numbers.ts';
+import { formatDuration, formatNumber, formatResult } from '../report/numbers.ts';
 import { RateMeter } from './rate.ts';
 import type { Reporter, ReporterTarget } from './reporter.ts';
 import { printable } from './style.ts';

@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import type { MetricResult, RunEvent, TimedEvent } from '../recipe/events.ts';
 import { formatBytes } from '../recipe/quantity.ts';
-import { formatChange, formatDuration, formatInUnit, formatResult } from './numbers.ts';
+import { formatChange, formatDuration, formatInUnit, formatResult } from '../report/numbers.ts';
 import { printable, type Style } from './style.ts';
 import { formatTable } from './table.ts';
 

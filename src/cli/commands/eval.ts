@@ -30,7 +30,7 @@ Examples:
   async run(args, options, context) {
     const { evaluateModel } = await import('../../recipe/evaluate-model.ts');
     const { seedOf } = await import('../seed.ts');
-    const { formatResult } = await import('../../reporters/numbers.ts');
+    const { formatResult } = await import('../../report/numbers.ts');
     const { formatTable } = await import('../../reporters/table.ts');
     const reference = options.text('reference');
     const names = options.texts('metric');

@@ -1,10 +1,10 @@
 import { formatBytes } from '../../recipe/quantity.ts';
-import { formatDuration, formatNumber } from '../numbers.ts';
+import { formatDuration, formatNumber } from '../../report/numbers.ts';
+import { siteError } from '../../report/site-error.ts';
 import { printable, type Style } from '../style.ts';
 import { shownPath } from '../summary.ts';
 import { formatTable } from '../table.ts';
 import type { LogLine, RunView } from '../view/run-view.ts';
-import { siteError } from '../view/series.ts';
 import { sparkline } from '../view/sparkline.ts';
 import type { FrameOptions } from './frame.ts';
 import { bar } from './progress.ts';

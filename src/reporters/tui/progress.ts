@@ -1,5 +1,5 @@
 import { formatBytes } from '../../recipe/quantity.ts';
-import { formatDuration, formatNumber } from '../numbers.ts';
+import { formatDuration, formatNumber } from '../../report/numbers.ts';
 import { printable, type Style } from '../style.ts';
 import type { RunView } from '../view/run-view.ts';
 import type { Step, StepState } from '../view/steps.ts';

@@ -1,6 +1,6 @@
 import type { Finding, MetricResult, TimedEvent } from '../../recipe/events.ts';
 import { formatBytes } from '../../recipe/quantity.ts';
-import { formatResult } from '../numbers.ts';
+import { formatResult } from '../../report/numbers.ts';
 import { printable } from '../style.ts';
 import type { RunFacts } from '../summary.ts';
 import { Series } from './series.ts';

@@ -1,18 +1,5 @@
 import type { RunEvent } from '../../recipe/events.ts';
-
-/** Facts of a site that say how much it lost, the first one that is there. */
-const errorFacts = ['predicted_loss', 'output_error', 'weight_error'] as const;
-
-/** The error that a site's facts name, or undefined. */
-export const siteError = (
-  facts: Readonly<Record<string, unknown>>,
-): { readonly name: string; readonly value: number } | undefined => {
-  for (const name of errorFacts) {
-    const value = facts[name];
-    if (typeof value === 'number') return { name: name.replaceAll('_', ' '), value };
-  }
-  return undefined;
-};
+import { siteError } from '../../report/site-error.ts';
 
 /** Most values of a series that are kept; beyond it every second one is dropped. */
 const mostValues = 2048;

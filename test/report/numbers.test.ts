@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { MetricResult } from '../../src/recipe/events.ts';
-import { formatChange, formatDuration, formatNumber, formatResult } from '../../src/reporters/numbers.ts';
+import { formatChange, formatDuration, formatNumber, formatResult } from '../../src/report/numbers.ts';
 import { RateMeter } from '../../src/reporters/rate.ts';
 import { formatTable } from '../../src/reporters/table.ts';
 
