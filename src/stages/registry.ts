@@ -1,6 +1,7 @@
 import { distillStage } from './distill/index.ts';
 import { quantizeStage } from './quantize/index.ts';
+import { sliceStage } from './slice/index.ts';
 import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
-export const stages: readonly Stage<unknown>[] = [quantizeStage, distillStage];
+export const stages: readonly Stage<unknown>[] = [quantizeStage, distillStage, sliceStage];

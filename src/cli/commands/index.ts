@@ -18,6 +18,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./quantize.ts')).quantizeCommand,
   },
   {
+    name: 'slice',
+    summary: 'remove channels, heads and branches without writing a recipe',
+    load: async () => (await import('./slice.ts')).sliceCommand,
+  },
+  {
     name: 'distill',
     summary: 'train a model to behave like another one, without writing a recipe',
     load: async () => (await import('./distill.ts')).distillCommand,

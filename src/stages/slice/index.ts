@@ -1,0 +1,16 @@
+import type { Stage } from '../stage.ts';
+import { rankingMethods } from './methods/index.ts';
+import { type SliceOptions, sliceOptions } from './options.ts';
+import { planSlice } from './plan.ts';
+import { runSlice } from './run.ts';
+
+/** Fewer channels: heads, neurons, channels of convolutions, whole branches. */
+export const sliceStage: Stage<SliceOptions> = {
+  name: 'slice',
+  summary: 'remove heads, neurons, channels and whole branches, and let what remains make up for them',
+  options: sliceOptions,
+  needsCalibration: ({ method, compensation, refit }) =>
+    rankingMethods[method].needs !== 'nothing' || compensation !== 'none' || refit,
+  plan: planSlice,
+  run: runSlice,
+};

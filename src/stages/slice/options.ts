@@ -1,0 +1,150 @@
+import { z } from 'zod';
+import type { ChannelKind } from '../../analysis/channel-groups/groups.ts';
+import { type RankingMethodName, rankingMethods } from './methods/index.ts';
+import type { AllocationRule } from './methods/method.ts';
+
+/** What a ratio counts. */
+export type SliceMeasure = 'parameters' | 'block_parameters' | 'operations';
+
+/** How the readers of what goes make up for it. */
+export type Compensation = 'ridge' | 'bias' | 'none';
+
+export interface SliceOptions {
+  readonly method: RankingMethodName;
+  /** Share of the measure that goes, from 0 to 1. */
+  readonly ratio: number;
+  readonly measure: SliceMeasure;
+  readonly kinds: readonly ChannelKind[];
+  /** Greatest share that may go of each group of a kind. */
+  readonly most: Readonly<Record<ChannelKind, number>>;
+  readonly multiple: number;
+  readonly wholeBranches: boolean;
+  readonly targets: readonly string[];
+  readonly ignore: readonly string[];
+  readonly allocation: AllocationRule;
+  readonly compensation: Compensation;
+  readonly refit: boolean;
+  /** λ of the refit as a share of the mean diagonal. */
+  readonly refitRidge: number;
+  readonly damp: number;
+  readonly steps: number | 'auto';
+  /** Only calibration samples of these classes are looked at; undefined: all. */
+  readonly classes: readonly number[] | undefined;
+}
+
+const kindNames = ['heads', 'neurons', 'channels', 'stream', 'states'] as const satisfies readonly ChannelKind[];
+const usualKinds: readonly ChannelKind[] = ['heads', 'neurons', 'channels'];
+const measureNames = ['parameters', 'block_parameters', 'operations'] as const satisfies readonly SliceMeasure[];
+
+const share = z.number().gt(0).lt(1);
+const pattern = z.string().min(1).describe('Site or weight name, glob (*), re:expression, op:Conv or role:down.');
+const methodNames = Object.keys(rankingMethods) as [RankingMethodName, ...RankingMethodName[]];
+
+const ratioInput = z
+  .union([
+    share.describe('Share of the parameters of blocks that goes.'),
+    z
+      .strictObject({
+        parameters: share.optional().describe('Share of all parameters.'),
+        block_parameters: share.optional().describe('Share of the weights of blocks, without embedding and head.'),
+        operations: share.optional().describe('Share of the multiplications of weights.'),
+      })
+      .refine((given) => Object.keys(given).length === 1, { message: 'give exactly one measure' }),
+  ])
+  .describe('How much goes: a share from 0 to 1 of block parameters, or of another measure.');
+
+const sliceInput = z
+  .strictObject({
+    ratio: ratioInput,
+    method: z
+      .enum(methodNames)
+      .optional()
+      .describe(
+        `How channels are ranked (default obs): ${Object.entries(rankingMethods)
+          .map(([name, { summary }]) => `${name}: ${summary}`)
+          .join('; ')}.`,
+      ),
+    kinds: z
+      .array(z.enum(kindNames))
+      .min(1)
+      .optional()
+      .describe(
+        'What may go: heads (with what shares their keys), neurons, channels of convolutions (these by default), stream (residual streams), states of recurrent layers.',
+      ),
+    most: z
+      .partialRecord(z.enum(kindNames), z.number().gt(0).max(1))
+      .optional()
+      .describe('Greatest share that may go of any group of a kind (default 1).'),
+    multiple: z.int().min(1).max(1024).optional().describe('What stays of a group is a multiple of this (default 1).'),
+    whole_branches: z
+      .boolean()
+      .optional()
+      .describe('A branch that writes to a residual stream may go as a whole (default true).'),
+    targets: z.array(pattern).optional().describe('Sites whose channels may go (default all).'),
+    ignore: z.array(pattern).optional().describe('Sites whose channels stay.'),
+    allocation: z
+      .enum(['exact', 'uniform', 'standardised'])
+      .optional()
+      .describe(
+        'How removals are shared: exact (least predicted loss in all), uniform (the same share everywhere), standardised (one threshold on scores standardised in each group). Default: what suits the method.',
+      ),
+    compensation: z
+      .enum(['ridge', 'bias', 'none'])
+      .optional()
+      .describe(
+        'How readers make up for what goes: ridge (least squares on the calibration data, default), bias (by the mean alone), none.',
+      ),
+    refit: z
+      .boolean()
+      .optional()
+      .describe('Afterwards correct what writes to residual streams against the model before (default true).'),
+    refit_ridge: z
+      .number()
+      .gt(0)
+      .max(10)
+      .optional()
+      .describe('Ridge of the refit as a share of the mean diagonal (default 0.01).'),
+    damp: z
+      .number()
+      .gt(0)
+      .max(1)
+      .optional()
+      .describe('Share of the mean diagonal of A added to its diagonal (default 0.01).'),
+    steps: z
+      .union([z.int().min(1).max(64), z.literal('auto')])
+      .optional()
+      .describe('Removals in this many steps, with statistics taken again before each (default auto: one per 15 %).'),
+    classes: z
+      .array(z.int().min(0))
+      .min(1)
+      .optional()
+      .describe('Look only at calibration samples of these classes: a model for a part of the classes.'),
+  })
+  .describe('Remove channels: heads, neurons, channels of convolutions, whole branches.');
+
+/** Strict options of the stage with every default filled in. */
+export const sliceOptions = sliceInput.transform((input): SliceOptions => {
+  const method = input.method ?? 'obs';
+  const { ratio } = input;
+  const measure =
+    typeof ratio === 'number' ? 'block_parameters' : measureNames.find((name) => ratio[name] !== undefined)!;
+  const needsData = rankingMethods[method].needs !== 'nothing';
+  return {
+    method,
+    ratio: typeof ratio === 'number' ? ratio : ratio[measure]!,
+    measure,
+    kinds: input.kinds ?? usualKinds,
+    most: { heads: 1, neurons: 1, channels: 1, stream: 1, states: 1, ...input.most },
+    multiple: input.multiple ?? 1,
+    wholeBranches: input.whole_branches ?? true,
+    targets: input.targets ?? ['*'],
+    ignore: input.ignore ?? [],
+    allocation: input.allocation ?? rankingMethods[method].allocation,
+    compensation: input.compensation ?? (needsData ? 'ridge' : 'none'),
+    refit: input.refit ?? needsData,
+    refitRidge: input.refit_ridge ?? 0.01,
+    damp: input.damp ?? 0.01,
+    steps: input.steps ?? 'auto',
+    classes: input.classes,
+  };
+});

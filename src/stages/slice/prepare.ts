@@ -1,0 +1,31 @@
+import { CompressError } from '../../errors.ts';
+import { cloneProgram } from '../../ir/clone.ts';
+import { foldBatchNormalization } from '../../ir/edit/fold-batch-normalization.ts';
+import { foldConstants } from '../../ir/edit/fold-constants.ts';
+import type { Program } from '../../ir/graph.ts';
+import { inferShapes } from '../../ir/inference/index.ts';
+import { PackedTensor } from '../../ir/packed-tensor.ts';
+import { graphsWithin } from '../../ir/walk.ts';
+
+/** @throws 'unsupported' for a model whose weights are integers already. */
+export const refusePacked = (program: Program): void => {
+  for (const graph of graphsWithin(program.graph))
+    for (const value of graph.initializers)
+      if (value.tensor instanceof PackedTensor)
+        throw new CompressError({
+          code: 'unsupported',
+          message: `${value.name} is quantized already: channels are removed from floating-point weights`,
+          where: { tensor: value.name },
+          hint: 'Put slice before quantize in the recipe, or start from the model before it was quantized.',
+        });
+};
+
+/** A copy in which weights are constants and fixed normalisations are part of them; it computes the same. */
+export const prepareForSlicing = (given: Program): Program => {
+  refusePacked(given);
+  const program = cloneProgram(given);
+  foldConstants(program);
+  foldBatchNormalization(program);
+  inferShapes(program);
+  return program;
+};

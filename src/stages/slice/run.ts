@@ -1,0 +1,140 @@
+import { findChannelGroups } from '../../analysis/channel-groups/groups.ts';
+import { findSites, type Site } from '../../analysis/sites.ts';
+import { refitProgram } from '../../curvature/refit-walk.ts';
+import { applyRemoval } from '../../curvature/removal/apply.ts';
+import { choiceOf } from '../../curvature/removal/choices.ts';
+import { WeightCosts } from '../../curvature/removal/costs.ts';
+import { cloneProgram } from '../../ir/clone.ts';
+import type { Program } from '../../ir/graph.ts';
+import type { Model } from '../../ir/model.ts';
+import type { Finding } from '../../recipe/events.ts';
+import type { StageContext, StageResult } from '../stage.ts';
+import { allocateRemovals, type RankedChoice } from './allocate.ts';
+import { compensateByBias } from './bias.ts';
+import { findCandidates } from './candidates.ts';
+import { ofClasses } from './classes.ts';
+import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
+import { rankingMethods } from './methods/index.ts';
+import type { SliceOptions } from './options.ts';
+import { prepareForSlicing } from './prepare.ts';
+import { describeCosts, describeGroups } from './report.ts';
+import { type SliceStatistics, type StatisticsNeed, sliceStatistics } from './statistics.ts';
+
+/** What one step of removal works on. */
+interface Step {
+  /** Changed in place. */
+  readonly program: Program;
+  readonly options: SliceOptions;
+  readonly context: StageContext;
+  /** Of the measure, what may be left after the step. */
+  readonly most: number;
+}
+
+/** The most that the method or the compensation wants to know. */
+const needOf = ({ method, compensation }: SliceOptions): StatisticsNeed => {
+  const { needs } = rankingMethods[method];
+  if (compensation === 'bias' && needs !== 'curvature') return 'inputs';
+  return needs === 'nothing' && compensation !== 'none' ? 'inputs' : needs;
+};
+
+const rankPools = async (
+  step: Step,
+  candidates: ReturnType<typeof findCandidates>,
+  costs: WeightCosts,
+  statistics: SliceStatistics,
+): Promise<RankedChoice[]> => {
+  const { options, context } = step;
+  const { signal, emit } = context;
+  const method = rankingMethods[options.method];
+  const ranked: RankedChoice[] = [];
+  for (const pool of candidates.pools) {
+    const ranking = await method.rank({ pool, costs, statistics, damp: options.damp, signal });
+    ranked.push({ ranking, choice: choiceOf(pool, ranking, costs, candidates.limitsOf(pool)) });
+    const total = candidates.pools.length;
+    emit({ type: 'progress', task: 'ranking channels', done: ranked.length, total, unit: 'pools', item: pool.name });
+  }
+  return ranked;
+};
+
+/** Removes channels once: statistics, ranking, allocation, compensation, cut. */
+const removeOnce = async (step: Step): Promise<{ loss: number; findings: Finding[] }> => {
+  const { program, options, context, most } = step;
+  const { signal } = context;
+  const found = findChannelGroups(program);
+  const candidates = findCandidates(program, found, options);
+  const costs = new WeightCosts(program, scopeOf(options.measure));
+  const readers = new Map(
+    candidates.pools.flatMap(({ consumers }) => consumers.map(({ site }) => [site.name, site] as const)),
+  );
+  const statistics = await sliceStatistics(needOf(options), program, [...readers.values()], context);
+  const ranked = await rankPools(step, candidates, costs, statistics);
+  const rule = options.allocation;
+  const { picks, loss } = allocateRemovals(ranked, costs, { rule, measure: costMeasureOf(options.measure), most });
+  if (options.compensation === 'bias') for (const pick of picks) compensateByBias(pick, statistics.means);
+  const curvature = options.compensation === 'ridge' ? statistics.curvature : undefined;
+  await applyRemoval(program, found, picks, { curvature, damp: options.damp, signal });
+  return { loss, findings: [...statistics.findings, ...candidates.findings] };
+};
+
+/** Sites that still compute as many outputs as before: only they can be compared with what they were. */
+const wholeRows = (original: Program): ((site: Site) => boolean) => {
+  const rows = new Map(findSites(original).map((site) => [site.output.name, site.rows]));
+  return (site) => rows.get(site.output.name) === site.rows;
+};
+
+/**
+ * Removes channels from a copy of a model until what is left is within the ratio, in steps, each followed by a refit of
+ * what writes to residual streams against the model before.
+ * @throws 'unsupported' for quantized models, 'mismatch' for ratios that cannot be met, 'data' for data that do not fit.
+ */
+export const runSlice = async (model: Model, options: SliceOptions, given: StageContext): Promise<StageResult> => {
+  const original = prepareForSlicing(model.program);
+  const program = cloneProgram(original);
+  const calibration =
+    given.calibration && options.classes ? await ofClasses(given.calibration, options.classes) : given.calibration;
+  const context: StageContext = { ...given, calibration };
+  const measure = costMeasureOf(options.measure);
+  const before = new WeightCosts(program, scopeOf(options.measure)).total[measure];
+  const steps = stepsOf(options);
+  const findings: Finding[] = [];
+  let predicted = 0;
+  for (let number = 1; number <= steps; number++) {
+    const most = before * (1 - (options.ratio * number) / steps);
+    const { loss, findings: told } = await removeOnce({ program, options, context, most });
+    predicted += loss;
+    if (number === 1) findings.push(...told);
+    if (options.refit && calibration) {
+      const { engine, maxMemoryBytes, scratch, emit, signal, checkpoints } = context;
+      await refitProgram({
+        program,
+        original,
+        dataset: calibration,
+        engine,
+        ridge: options.refitRidge,
+        wanted: wholeRows(original),
+        checkpoints,
+        checkpointKey: `refit-${number}`,
+        maxMemoryBytes,
+        scratch,
+        emit,
+        signal,
+      });
+    }
+    context.emit({ type: 'progress', task: 'removing channels', done: number, total: steps, unit: 'steps' });
+  }
+  const groups = describeGroups(original, program);
+  for (const { site, facts } of groups) context.emit({ type: 'site-finished', stage: 'slice', site, facts });
+  findings.unshift(
+    ...describeCosts(original, program),
+    ...(rankingMethods[options.method].needs === 'curvature' && options.allocation === 'exact'
+      ? [
+          {
+            kind: 'fact' as const,
+            text: `predicted loss ${predicted.toPrecision(3)} nats an item`,
+            facts: { predicted },
+          },
+        ]
+      : []),
+  );
+  return { model: { ...model, program }, findings };
+};
