@@ -22,8 +22,8 @@ const run = (command, args) => {
 };
 
 const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 9))
-  fail(`Node ${process.versions.node} is too old: modelpress needs Node 20.9 or newer.`);
+if (major < 20 || (major === 20 && minor < 12))
+  fail(`Node ${process.versions.node} is too old: modelpress needs Node 20.12 or newer.`);
 
 /** The installed tree matches the lockfile when npm's own record of it lists the same versions. */
 const dependenciesInstalled = () => {

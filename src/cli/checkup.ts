@@ -38,10 +38,10 @@ export const examine = async (directory: string): Promise<CheckupResult[]> => [
 
 const checkNode = (): CheckupResult => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const recent = major > 20 || (major === 20 && minor >= 9);
+  const recent = major > 20 || (major === 20 && minor >= 12);
   return recent
     ? { name: 'node', state: 'ok', found: process.versions.node }
-    : { name: 'node', state: 'broken', found: process.versions.node, advice: 'Install Node 20.9 or newer.' };
+    : { name: 'node', state: 'broken', found: process.versions.node, advice: 'Install Node 20.12 or newer.' };
 };
 
 const checkAddon = (): CheckupResult => {

@@ -27,7 +27,7 @@ describe('what people get wrong', () => {
       '5',
     ]);
     expect(exitCode).toBe(2);
-    expect(err).toBe('error: --bits: expected 2, 3, 4 or 8, found 5\n');
+    expect(err).toBe('error: --bits: expected auto, 2, 3, 4 or 8, found 5\n');
   });
 
   test('a missing output names the flag that gives it', async () => {
