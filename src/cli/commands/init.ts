@@ -61,12 +61,12 @@ Examples:
       });
     const found = lookAround(kind, path, io.directory);
     const chosen = chooseData(found);
-    const fit = async (text: string | undefined, samples: number): Promise<string | undefined> =>
+    const suit = async (text: string | undefined, samples: number): Promise<string | undefined> =>
       text === undefined ? undefined : fitSamples(text, samples, model, io.directory);
     const suggested: Answers = {
       aim,
-      calibration: options.text('calibration') ?? (await fit(chosen.calibration, 64)),
-      evaluation: options.text('evaluation') ?? (await fit(chosen.evaluation, 128)),
+      calibration: options.text('calibration') ?? (await suit(chosen.calibration, 64)),
+      evaluation: options.text('evaluation') ?? (await suit(chosen.evaluation, 128)),
       output: options.text('output') ?? 'out/small',
     };
     const given = new Set((['aim', 'calibration', 'evaluation', 'output'] as const).filter((key) => options.text(key)));
