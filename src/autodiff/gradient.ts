@@ -1,6 +1,8 @@
 import { CompressError, internalError } from '../errors.ts';
 import { OperatorBuilder } from '../ir/build.ts';
+import { isFloat } from '../ir/data-type.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
+import { tensorType, type ValueType } from '../ir/shape.ts';
 import { shapeOf } from './broadcast.ts';
 import { checkRules, nodesBetween } from './path.ts';
 import type { Rule, RuleContext } from './rule.ts';
@@ -46,7 +48,7 @@ export const appendGradients = (request: GradientRequest): Gradients => {
   const build = new OperatorBuilder(graph, request.prefix ?? 'gradient');
   const parts = new Map<Value, Value[]>();
   const contribute = (value: Value, gradient: Value): void => {
-    build.typed(gradient, value.type);
+    build.typed(gradient, gradientType(gradient, value));
     const list = parts.get(value);
     if (list) list.push(gradient);
     else parts.set(value, [gradient]);
@@ -78,6 +80,13 @@ export const appendGradients = (request: GradientRequest): Gradients => {
     if (gradient) byValue.set(value, gradient);
   }
   return { byValue, unreached: of.filter((value) => !byValue.has(value)) };
+};
+
+/** A gradient has the shape of its value, and its element type unless that is an integer (quantized values). */
+const gradientType = (gradient: Value, value: Value): ValueType | undefined => {
+  const { type } = value;
+  if (type?.kind !== 'tensor' || (type.dtype && isFloat(type.dtype))) return type;
+  return tensorType(gradient.type?.kind === 'tensor' ? gradient.type.dtype : undefined, type.shape);
 };
 
 /** The gradients that the way back starts with; 1 for a loss. */

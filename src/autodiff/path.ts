@@ -1,12 +1,12 @@
 import { CompressError, CompressErrors } from '../errors.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
-import { isConstantOperator, ruleOf } from './rules/table.ts';
+import { isConstantNode, ruleOf } from './rules/table.ts';
 
 /** Values whose small changes follow from small changes of `sources`: the sources and everything computed from them. */
 export const valuesBehind = (graph: Graph, sources: Iterable<Value>): Set<Value> => {
   const found = new Set<Value>(sources);
   for (const node of graph.nodes) {
-    if (isConstantOperator(node)) continue;
+    if (isConstantNode(node)) continue;
     if (!node.inputs.some((input) => input && found.has(input)) && !capturesAny(node, found)) continue;
     for (const output of node.outputs) if (output) found.add(output);
   }
@@ -20,7 +20,7 @@ export const nodesBetween = (graph: Graph, sources: Iterable<Value>, targets: It
   const path: Node[] = [];
   for (let index = graph.nodes.length - 1; index >= 0; index--) {
     const node = graph.nodes[index]!;
-    if (isConstantOperator(node)) continue;
+    if (isConstantNode(node)) continue;
     if (!node.outputs.some((output) => output && backward.has(output))) continue;
     if (!node.inputs.some((input) => input && forward.has(input)) && !capturesAny(node, forward)) continue;
     path.push(node);

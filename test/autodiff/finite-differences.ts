@@ -4,9 +4,8 @@ import { prepareForGradients } from '../../src/autodiff/prepare.ts';
 import type { NumericArray } from '../../src/calibration/dataset.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import type { Session } from '../../src/execution/session.ts';
-import { OperatorBuilder } from '../../src/ir/build.ts';
 import { cloneProgram } from '../../src/ir/clone.ts';
-import { type Program, Value } from '../../src/ir/graph.ts';
+import { Node, type Program, Value } from '../../src/ir/graph.ts';
 import { elementCount, tensorType } from '../../src/ir/shape.ts';
 import { parseProgram } from '../../src/ir/text/parse.ts';
 import { Random } from '../../src/random.ts';
@@ -24,6 +23,8 @@ export interface GradientCase {
   readonly precision?: 'float32' | 'float64';
   /** Turns standard normal numbers into the inputs' range (away from kinks and poles). */
   readonly range?: (normal: number) => number;
+  /** Version of the standard operator set; default 21. */
+  readonly opset?: number;
   /** Header beyond the standard operator set. */
   readonly opsets?: string;
   /** Leave out the second derivative (the operator is piecewise linear, or its slope is not differentiable). */
@@ -83,7 +84,9 @@ const programOf = (test: GradientCase): Program => {
   const header = Object.entries(test.inputs)
     .map(([name, shape]) => `${name}: ${precision}[${(test.symbolic?.[name] ?? shape).join(', ')}]`)
     .join(', ');
-  return parseProgram(`program opset=21 ${test.opsets ?? ''}\ngraph main(${header}) -> (z) {\n${test.body}\n}`);
+  return parseProgram(
+    `program opset=${test.opset ?? 21} ${test.opsets ?? ''}\ngraph main(${header}) -> (z) {\n${test.body}\n}`,
+  );
 };
 
 /**
@@ -99,13 +102,13 @@ const differentiate = (program: Program, lossName: string, of: readonly string[]
   graph.inputs.push(seed);
   const sources = of.map((name) => graph.inputs.find((value) => value.name === name)!);
   const { byValue } = appendGradients({ graph, loss, seed, of: sources, prefix });
-  const build = new OperatorBuilder(graph, `${prefix}.result`);
   for (const source of sources) {
     const gradient = byValue.get(source);
     if (!gradient) continue;
-    const output = build.call('Identity', [gradient]);
-    output.name = `${prefix}.${source.name}`;
-    output.type = tensorType(source.type?.kind === 'tensor' ? source.type.dtype : undefined);
+    // Two sources may have one gradient: each gets an output of its own.
+    const type = tensorType(source.type?.kind === 'tensor' ? source.type.dtype : undefined);
+    const output = new Value(`${prefix}.${source.name}`, type);
+    graph.insert(new Node({ op: 'Identity', inputs: [gradient], outputs: [output] }));
     graph.outputs.push(output);
   }
   return copy;
@@ -161,6 +164,27 @@ const compare = async (
       }
     }),
   );
+};
+
+/** Checks that a program taken apart for differentiation still computes the same. */
+export const checkPrepared = async (test: GradientCase): Promise<void> => {
+  const random = new Random(5, test.name);
+  const plain = programOf(test);
+  const point: Arrays = new Map(
+    Object.entries(test.inputs).map(([name, shape]) => [name, randomArray(shape, random, test)]),
+  );
+  const prepared = cloneProgram(plain);
+  prepareForGradients(prepared);
+  const [wanted, found] = await Promise.all(
+    [plain, prepared].map((program) =>
+      withSession(program, async (session) => (await session.run(point, ['z'])).get('z')!),
+    ),
+  );
+  expect(found!.shape).toEqual(wanted!.shape);
+  const size = Math.max(...numbersOf(wanted!).map(Math.abs));
+  numbersOf(wanted!).forEach((number, index) => {
+    expect(Math.abs(number - Number(found!.data[index])) / size, `${test.name}, element ${index}`).toBeLessThan(2e-5);
+  });
 };
 
 /** Checks first derivatives, and second ones by differentiating the gradient again. */

@@ -1,7 +1,7 @@
-import { CompressError } from '../../errors.ts';
 import type { OperatorBuilder } from '../../ir/build.ts';
 import { intAttribute, type Node, type Value } from '../../ir/graph.ts';
 import { shapeOf } from '../broadcast.ts';
+import { type Decomposition, refuse } from './decomposition.ts';
 
 type Activation = (build: OperatorBuilder, x: Value) => Value;
 
@@ -35,15 +35,6 @@ interface DirectionResult {
   readonly states: readonly Value[];
   readonly lastCell: Value | undefined;
 }
-
-const refuse = (node: Node, what: string, hint: string): never => {
-  throw new CompressError({
-    code: 'unsupported',
-    message: `${node.op} ${what} and cannot be unrolled for differentiation`,
-    where: { node: node.name },
-    hint,
-  });
-};
 
 /** The part `index` of `count` equal parts of a (batch, count·size) value. */
 const part = (build: OperatorBuilder, value: Value, index: number, size: number): Value =>
@@ -126,16 +117,38 @@ const unrollGru =
     return { states, lastCell: undefined };
   };
 
-const gateCount = { LSTM: 4, GRU: 3 } as const;
-const defaultFunctions = { LSTM: ['Sigmoid', 'Tanh', 'Tanh'], GRU: ['Sigmoid', 'Tanh'] } as const;
+/** Elman's network: one activation of the input and the last state. */
+const unrollRnn = (build: OperatorBuilder, direction: Direction): DirectionResult => {
+  const [activation] = direction.functions as [Activation];
+  const states: Value[] = [];
+  let state = direction.initialHidden;
+  for (const x of direction.steps) {
+    const fromInput = affine(build, x, direction.inputWeights, direction.inputBias);
+    const fromState = state
+      ? affine(build, state, direction.hiddenWeights, direction.hiddenBias)
+      : direction.hiddenBias;
+    state = activation(build, fromState ? build.add(fromInput, fromState) : fromInput);
+    states.push(state);
+  }
+  return { states, lastCell: undefined };
+};
+
+const gateCount = { LSTM: 4, GRU: 3, RNN: 1 } as const;
+const defaultFunctions = { LSTM: ['Sigmoid', 'Tanh', 'Tanh'], GRU: ['Sigmoid', 'Tanh'], RNN: ['Tanh'] } as const;
+
+const unrolled = (node: Node): ((build: OperatorBuilder, direction: Direction) => DirectionResult) => {
+  if (node.op === 'LSTM') return unrollLstm;
+  if (node.op === 'RNN') return unrollRnn;
+  return unrollGru(node.int('linear_before_reset', 0) === 1 ? 'linear-first' : 'reset-first');
+};
 
 /**
- * The same outputs as an LSTM or GRU node, computed by elementary operators step by step. The number of steps must be
+ * The same outputs as an LSTM, GRU or RNN node, computed by elementary operators step by step. The number of steps must be
  * known; sequence lengths a batch item, clipping and activations with parameters are not supported.
  * @returns the values that stand for outputs 0 (all states), 1 (last state) and 2 (last cell).
  */
-export const unrollRecurrent = (node: Node, build: OperatorBuilder): readonly (Value | undefined)[] => {
-  const op = node.op as 'LSTM' | 'GRU';
+export const unrollRecurrent: Decomposition = (node, build) => {
+  const op = node.op as keyof typeof gateCount;
   const [x, w, r, b, lengths, h0, c0, p] = node.inputs;
   const timeMajor = node.int('layout', 0) === 0;
   const count = shapeOf(x!)?.[timeMajor ? 0 : 1];
@@ -159,8 +172,7 @@ export const unrollRecurrent = (node: Node, build: OperatorBuilder): readonly (V
   const steps = Array.from({ length: count }, (_, step) => squeezed(x!, timeAxis, step));
   const stateAxis = timeMajor ? 0 : 1;
   const gates = gateCount[op];
-  const run =
-    op === 'LSTM' ? unrollLstm : unrollGru(node.int('linear_before_reset', 0) === 1 ? 'linear-first' : 'reset-first');
+  const run = unrolled(node);
   const results = Array.from({ length: directions }, (_, index) => {
     const backward = index === 1 || node.text('direction') === 'reverse';
     const bias = b && squeezed(b, 0, index);

@@ -1,28 +1,96 @@
 import { OperatorBuilder } from '../../ir/build.ts';
 import { replaceAllUses } from '../../ir/edit/replace.ts';
-import type { Graph, Node, Value } from '../../ir/graph.ts';
+import type { Graph } from '../../ir/graph.ts';
+import {
+  affine,
+  biasAdd,
+  biasGelu,
+  biasSplitGelu,
+  crop,
+  fastGelu,
+  globalLpPool,
+  imageScaler,
+  lpNormalization,
+  lpPool,
+  meanVarianceNormalization,
+  parametricSoftplus,
+  scaledTanh,
+} from './activations.ts';
+import { standardAttention } from './attention.ts';
+import type { Decomposition } from './decomposition.ts';
+import { negativeLogLikelihood, softmaxCrossEntropy } from './losses.ts';
+import { fusedAttention, groupQueryAttention, multiHeadAttention } from './microsoft-attention.ts';
+import { embedLayerNormalization, skipLayerNormalization, skipRmsNormalization } from './normalization.ts';
+import { fusedConvolution, fusedGemm, fusedMatmul, gatherBlockQuantized, matmulNBits } from './products.ts';
 import { unrollRecurrent } from './recurrent.ts';
+import { microsoftRotary, standardRotary } from './rotary.ts';
 
-/** Writes the same outputs with operators that have gradient rules; new nodes stand before the node. */
-type Decomposition = (node: Node, build: OperatorBuilder) => readonly (Value | undefined)[];
+type DecompositionTable = Readonly<Record<string, Decomposition>>;
 
-/** Operators that are differentiated through an equal graph of simpler ones. */
-const decompositions: Readonly<Record<string, Decomposition>> = {
-  LSTM: unrollRecurrent,
-  GRU: unrollRecurrent,
+/** Operators of early and experimental operator sets, which no newer set knows. */
+const legacy: DecompositionTable = {
+  Affine: affine,
+  Crop: crop,
+  ImageScaler: imageScaler,
+  ParametricSoftplus: parametricSoftplus,
+  ScaledTanh: scaledTanh,
 };
 
+/** Operators that are differentiated through an equal graph of simpler ones. */
+const standard: DecompositionTable = {
+  Attention: standardAttention,
+  GRU: unrollRecurrent,
+  GlobalLpPool: globalLpPool,
+  LSTM: unrollRecurrent,
+  LpNormalization: lpNormalization,
+  LpPool: lpPool,
+  MeanVarianceNormalization: meanVarianceNormalization,
+  NegativeLogLikelihoodLoss: negativeLogLikelihood,
+  RNN: unrollRecurrent,
+  RotaryEmbedding: standardRotary,
+  SoftmaxCrossEntropyLoss: softmaxCrossEntropy,
+};
+
+const microsoft: DecompositionTable = {
+  Attention: fusedAttention,
+  BiasAdd: biasAdd,
+  BiasGelu: biasGelu,
+  BiasSplitGelu: biasSplitGelu,
+  EmbedLayerNormalization: embedLayerNormalization,
+  FastGelu: fastGelu,
+  FusedConv: fusedConvolution,
+  FusedGemm: fusedGemm,
+  FusedMatMul: fusedMatmul,
+  GatherBlockQuantized: gatherBlockQuantized,
+  GroupQueryAttention: groupQueryAttention,
+  MatMulNBits: matmulNBits,
+  MultiHeadAttention: multiHeadAttention,
+  RotaryEmbedding: microsoftRotary,
+  SkipLayerNormalization: skipLayerNormalization,
+  SkipSimplifiedLayerNormalization: skipRmsNormalization,
+};
+
+/** Composite operators by domain. */
+export const decompositions = {
+  standard: { '': standard, 'com.microsoft': microsoft },
+  legacy: { '': legacy },
+} as const;
+
 /**
- * Replaces composite operators of a graph by elementary ones, those that `wanted` accepts.
+ * Replaces composite operators of a graph by elementary ones, which take over their metadata (block, role).
  * @returns how many were replaced. Types of the new values are not known: infer again.
+ * @throws 'unsupported' for a form of an operator that cannot be taken apart.
  */
-export const decomposeNodes = (graph: Graph, wanted: (node: Node) => boolean): number => {
+export const decomposeNodes = (graph: Graph, tables: Readonly<Record<string, DecompositionTable>>): number => {
   let count = 0;
   for (const node of [...graph.nodes]) {
-    const decomposition = node.domain === '' ? decompositions[node.op] : undefined;
-    if (!decomposition || !wanted(node)) continue;
+    const decomposition = tables[node.domain]?.[node.op];
+    if (!decomposition) continue;
+    const begin = graph.nodes.indexOf(node);
     const build = new OperatorBuilder(graph, node.name || node.op, node);
     const outputs = decomposition(node, build);
+    for (const made of graph.nodes.slice(begin, graph.nodes.indexOf(node)))
+      for (const [key, text] of node.metadata) made.metadata.set(key, text);
     const old = [...node.outputs];
     old.forEach((output, index) => {
       const made = outputs[index];

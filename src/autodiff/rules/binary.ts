@@ -4,9 +4,12 @@ import { sumToShapeOf } from '../broadcast.ts';
 import type { Rule, RuleContext } from '../rule.ts';
 import { indicator } from './unary.ts';
 
-/** Sums a gradient of the output's shape down to the shape of input `index`. */
-const toInput = ({ build, output, input }: RuleContext, gradient: Value, index: number): Value =>
-  sumToShapeOf(build, gradient, output(0), input(index));
+/** Sums a gradient of the output's shape down to the shape of an input. */
+const toInputOf = ({ build, output }: RuleContext, gradient: Value, input: Value): Value =>
+  sumToShapeOf(build, gradient, output(0), input);
+
+const toInput = (context: RuleContext, gradient: Value, index: number): Value =>
+  toInputOf(context, gradient, context.input(index));
 
 export const addRule: Rule = (context) =>
   [0, 1].map((index) => (context.wants(index) ? toInput(context, context.gradient, index) : undefined));
@@ -101,15 +104,35 @@ export const parametricReluRule: Rule = (context) => {
   ];
 };
 
-/** Clip: passes where the input lies within the bounds. */
-export const clipRule: Rule = ({ node, build, gradient, input }) => {
+/** Clip: passes where the input lies within the bounds; a bound gets the gradient of what it cuts. */
+export const clipRule: Rule = (context) => {
+  const { node, build, gradient, input } = context;
   const x = input(0);
   const [low, high] = [node.inputs[1], node.inputs[2]];
   const within = (bound: Value | undefined, op: 'GreaterOrEqual' | 'LessOrEqual'): Value[] =>
     bound ? [build.call(op, [x, bound])] : [];
   const conditions = [...within(low, 'GreaterOrEqual'), ...within(high, 'LessOrEqual')];
   const inside = conditions.length > 1 ? build.call('And', conditions) : conditions[0];
-  return [inside ? build.multiply(gradient, indicator(build, inside, gradient)) : gradient];
+  const cutBy = (bound: Value, op: 'Less' | 'Greater'): Value =>
+    toInputOf(context, build.multiply(gradient, indicator(build, build.call(op, [x, bound]), gradient)), bound);
+  return [
+    inside ? build.multiply(gradient, indicator(build, inside, gradient)) : gradient,
+    low && context.wants(1) ? cutBy(low, 'Less') : undefined,
+    high && context.wants(2) ? cutBy(high, 'Greater') : undefined,
+  ];
+};
+
+/** Mod as C computes it for floats: y = a - b·trunc(a / b). */
+export const moduloRule: Rule = (context) => {
+  const { build, gradient, input } = context;
+  const quotient = (): Value => {
+    const whole = build.divide(input(0), input(1));
+    return build.multiply(build.call('Sign', [whole]), build.call('Floor', [build.call('Abs', [whole])]));
+  };
+  return [
+    context.wants(0) ? toInput(context, gradient, 0) : undefined,
+    context.wants(1) ? toInput(context, build.negate(build.multiply(gradient, quotient())), 1) : undefined,
+  ];
 };
 
 /** Softmax over the axis: y ∘ (g - Σ g∘y). */

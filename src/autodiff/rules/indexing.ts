@@ -60,28 +60,60 @@ export const gatherElementsRule: Rule = ({ node, build, gradient, input }) => [
   }),
 ];
 
-export const gatherNdRule: Rule = ({ node, build, gradient, input }) => {
-  if (node.int('batch_dims', 0) !== 0)
-    throw internalError('GatherND with batch_dims has no gradient rule', { node: node.name });
-  return [build.call('ScatterND', [zerosLike(build, input(0)), input(1), gradient], addUp)];
+/**
+ * Indices of a GatherND with batch axes as indices of one without: the coordinates of the batch axes stand before the
+ * given ones.
+ */
+const withBatchCoordinates = (build: OperatorBuilder, indices: Value, batchAxes: number, node: string): Value => {
+  const rank = rankOf(indices);
+  if (rank === undefined) throw internalError(`the rank of ${indices.name} must be known`, { node });
+  const shape = build.call('Shape', [indices], { start: intAttribute(0), end: intAttribute(rank - 1) });
+  const column = build.call('Concat', [shape, build.integers([1])], { axis: intAttribute(0) });
+  const coordinates = Array.from({ length: batchAxes }, (_, axis) => {
+    const line = build.reshape(
+      positions(build, indices, axis),
+      build.integers(Array.from({ length: rank }, (_unused, at) => (at === axis ? -1 : 1))),
+    );
+    return build.call('Expand', [line, column]);
+  });
+  const given = build.call('Cast', [indices], { to: intAttribute(7) });
+  return build.call('Concat', [...coordinates, given], { axis: intAttribute(-1) });
 };
 
-/** Scatter operators: `op` names the operator itself, `gather` its reading twin. Reductions none and add. */
+export const gatherNdRule: Rule = ({ node, build, gradient, input }) => {
+  const batchAxes = node.int('batch_dims', 0);
+  const places = batchAxes === 0 ? input(1) : withBatchCoordinates(build, input(1), batchAxes, node.name);
+  return [build.call('ScatterND', [zerosLike(build, input(0)), places, gradient], addUp)];
+};
+
+/**
+ * Scatter operators: `op` names the operator itself, `gather` its reading twin. Where several updates go to one place,
+ * a product is shared as products are, and an extremum evenly among those that attain it.
+ */
 export const scatterRule =
   (op: 'ScatterElements' | 'ScatterND', gather: 'GatherElements' | 'GatherND'): Rule =>
   (context) => {
-    const { node, build, gradient, input } = context;
+    const { node, build, gradient, input, output } = context;
     const reduction = node.text('reduction') ?? 'none';
-    if (reduction !== 'none' && reduction !== 'add')
-      throw internalError(`${op} with reduction ${reduction} has no gradient rule`, { node: node.name });
     const axis = op === 'ScatterElements' ? { axis: intAttribute(node.int('axis', 0)) } : {};
-    const forData = (): Value =>
-      reduction === 'add' ? gradient : build.call(op, [gradient, input(1), zerosLike(build, input(2))], axis);
-    return [
-      context.wants(0) ? forData() : undefined,
-      undefined,
-      context.wants(2) ? build.call(gather, [gradient, input(1)], axis) : undefined,
-    ];
+    const [data, places, updates] = [input(0), input(1), input(2)];
+    const read = (value: Value): Value => build.typed(build.call(gather, [value, places], axis), updates.type);
+    if (reduction === 'none' || reduction === 'add')
+      return [
+        reduction === 'add' ? gradient : build.call(op, [gradient, places, zerosLike(build, updates)], axis),
+        undefined,
+        context.wants(2) ? read(gradient) : undefined,
+      ];
+    if (reduction === 'mul') {
+      const whole = build.multiply(gradient, output(0));
+      return [build.divide(whole, data), undefined, context.wants(2) ? build.divide(read(whole), updates) : undefined];
+    }
+    const hit = build.castLike(build.call('Equal', [data, output(0)]), data);
+    const hits = build.castLike(build.call('Equal', [updates, read(output(0))]), updates);
+    const ties = build.call(op, [hit, places, hits], { ...axis, ...addUp });
+    const one = build.scalarLike(1, data);
+    const share = build.divide(gradient, build.call('Max', [ties, one]));
+    return [build.multiply(share, hit), undefined, context.wants(2) ? build.multiply(read(share), hits) : undefined];
   };
 
 /** Axes of a Slice or Pad given by constants, or all of them. */

@@ -83,23 +83,6 @@ export const rmsNormalizationRule: Rule = (context) => {
   return [context.wants(0) ? parts.forX() : undefined, context.wants(1) ? parts.forGain() : undefined];
 };
 
-/** com.microsoft SkipSimplifiedLayerNormalization: normalises input + skip (+ bias); output 3 is that sum. */
-export const skipRmsNormalizationRule: Rule = (context) => {
-  const { node, build, gradients, input } = context;
-  const rank = rankOfInput(context);
-  const withBias = node.inputs[3] ? build.add(build.add(input(0), input(1)), input(3)) : build.add(input(0), input(1));
-  const sum = node.outputs[3] ?? build.typed(withBias, input(0).type);
-  const parts = gradients[0] ? rootMeanSquare(context, sum, input(2), gradients[0], [rank - 1]) : undefined;
-  const pieces = [...(parts ? [parts.forX()] : []), ...(gradients[3] ? [gradients[3]] : [])];
-  const total = pieces.length === 2 ? build.add(pieces[0]!, pieces[1]!) : pieces[0];
-  return [
-    total,
-    total,
-    context.wants(2) ? parts?.forGain() : undefined,
-    context.wants(3) && total ? sumToShapeOf(build, total, sum, input(3)) : undefined,
-  ];
-};
-
 /** A vector over channels (axis 1), shaped to broadcast over (batch, channels, positions…). */
 const asChannels = (build: OperatorBuilder, vector: Value, rank: number): Value =>
   build.reshape(vector, build.integers([1, -1, ...range(2, rank).map(() => 1)]));

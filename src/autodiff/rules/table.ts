@@ -1,4 +1,5 @@
-import type { Node } from '../../ir/graph.ts';
+import { isFloat } from '../../ir/data-type.ts';
+import type { Node, Value } from '../../ir/graph.ts';
 import type { Rule } from '../rule.ts';
 import {
   addRule,
@@ -6,6 +7,7 @@ import {
   divideRule,
   extremumRule,
   logSoftmaxRule,
+  moduloRule,
   multiplyRule,
   parametricReluRule,
   powerRule,
@@ -39,7 +41,6 @@ import {
   layerNormalizationRule,
   localResponseRule,
   rmsNormalizationRule,
-  skipRmsNormalizationRule,
 } from './normalization.ts';
 import { averagePoolRule, globalAverageRule, globalMaximumRule, maxPoolRule } from './pooling.ts';
 import { dequantizeRule, quantizeRule } from './quantization.ts';
@@ -54,6 +55,8 @@ import {
   reduceSumRule,
   reduceSumSquareRule,
 } from './reduce.ts';
+import { resizeRule } from './resize.ts';
+import { centerCropPadRule, compressRule, maxUnpoolRule, reverseSequenceRule, topKRule } from './selection.ts';
 import { derivatives, elementwise, microsoftDerivatives } from './unary.ts';
 
 const fromDerivatives = (table: typeof derivatives): Record<string, Rule> =>
@@ -74,6 +77,7 @@ const standardRules: Readonly<Record<string, Rule>> = {
   Where: whereRule,
   PRelu: parametricReluRule,
   Clip: clipRule,
+  Mod: moduloRule,
   Softmax: softmaxRule,
   LogSoftmax: logSoftmaxRule,
   MatMul: matmulRule,
@@ -89,6 +93,7 @@ const standardRules: Readonly<Record<string, Rule>> = {
   SimplifiedLayerNormalization: rmsNormalizationRule,
   LRN: localResponseRule,
   MaxPool: maxPoolRule,
+  MaxUnpool: maxUnpoolRule,
   AveragePool: averagePoolRule,
   GlobalAveragePool: globalAverageRule,
   GlobalMaxPool: globalMaximumRule,
@@ -104,6 +109,7 @@ const standardRules: Readonly<Record<string, Rule>> = {
   ReduceSumSquare: reduceSumSquareRule,
   Identity: identityRule,
   Cast: castRule,
+  CastLike: castRule,
   Dropout: dropoutRule,
   Reshape: reshapeRule,
   Flatten: reshapeRule,
@@ -125,6 +131,11 @@ const standardRules: Readonly<Record<string, Rule>> = {
   ScatterND: scatterRule('ScatterND', 'GatherND'),
   Slice: sliceRule,
   Pad: padRule,
+  Resize: resizeRule,
+  TopK: topKRule,
+  Compress: compressRule,
+  ReverseSequence: reverseSequenceRule,
+  CenterCropPad: centerCropPadRule,
   QuantizeLinear: quantizeRule,
   DequantizeLinear: dequantizeRule,
 };
@@ -132,47 +143,38 @@ const standardRules: Readonly<Record<string, Rule>> = {
 /** Gradient rules of onnxruntime's own operators. */
 const microsoftRules: Readonly<Record<string, Rule>> = {
   ...fromDerivatives(microsoftDerivatives),
-  SkipSimplifiedLayerNormalization: skipRmsNormalizationRule,
+  SimplifiedLayerNormalization: rmsNormalizationRule,
+  QuantizeLinear: quantizeRule,
+  DequantizeLinear: dequantizeRule,
 };
 
 /** Operators whose output does not change with small changes of their inputs: the way to the loss ends there. */
-const constantOperators = new Set([
-  'Shape',
-  'Size',
-  'Constant',
-  'ConstantOfShape',
-  'Range',
-  'ArgMax',
-  'ArgMin',
-  'NonZero',
-  'Equal',
-  'Greater',
-  'GreaterOrEqual',
-  'Less',
-  'LessOrEqual',
-  'And',
-  'Or',
-  'Not',
-  'Xor',
-  'Sign',
-  'Floor',
-  'Ceil',
-  'Round',
-  'IsNaN',
-  'IsInf',
-  'OneHot',
-  'EyeLike',
-  'RandomNormal',
-  'RandomUniform',
-  'RandomNormalLike',
-  'RandomUniformLike',
-  'Multinomial',
-  'Bernoulli',
-]);
+const constantOperators = new Set(
+  `And ArgMax ArgMin Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Ceil Constant
+  ConstantOfShape Equal EyeLike Floor Greater GreaterOrEqual HammingWindow HannWindow Hardmax IsInf IsNaN Less
+  LessOrEqual MelWeightMatrix Multinomial NonMaxSuppression NonZero Not OneHot OptionalHasElement Or RandomNormal
+  RandomNormalLike RandomUniform RandomUniformLike Range RegexFullMatch Round SequenceLength Shape Sign Size
+  TfIdfVectorizer Unique Xor`.split(/\s+/),
+);
 
 const isStandard = (domain: string): boolean => domain === '' || domain === 'ai.onnx';
 
-export const isConstantOperator = (node: Node): boolean => isStandard(node.domain) && constantOperators.has(node.op);
+/** Operators that take floats to integers, yet are differentiated straight through. */
+const straightThrough = new Set(['QuantizeLinear']);
+
+const givesNoFloat = (value: Value | undefined): boolean => {
+  const type = value?.type;
+  return value === undefined || (type?.kind === 'tensor' && type.dtype !== undefined && !isFloat(type.dtype));
+};
+
+/**
+ * Whether small changes of a node's inputs change nothing: by its operator, or because all that it gives are integers
+ * or truth values.
+ */
+export const isConstantNode = (node: Node): boolean => {
+  if (isStandard(node.domain) && constantOperators.has(node.op)) return true;
+  return !straightThrough.has(node.op) && node.outputs.every(givesNoFloat);
+};
 
 /** The gradient rule of a node's operator; undefined where there is none. */
 export const ruleOf = (node: Node): Rule | undefined => {

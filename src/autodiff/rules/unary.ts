@@ -39,10 +39,12 @@ const swish = (build: OperatorBuilder, x: Value, alpha: number): Value => {
   return build.add(s, build.multiply(build.scale(x, alpha), logistic(build, s)));
 };
 
-/** d/dx of Gelu, exact (x·Φ(x)) or by the tanh approximation (Hendrycks, Gimpel 2016). */
-const gelu: Derivative = (build, x, _y, node) => {
-  if (node.text('approximate') !== 'tanh')
-    return build.add(normalDistribution(build, x), build.multiply(x, normalDensity(build, x)));
+/** d/dx of x·Φ(x) (Hendrycks, Gimpel 2016). */
+const exactGelu = (build: OperatorBuilder, x: Value): Value =>
+  build.add(normalDistribution(build, x), build.multiply(x, normalDensity(build, x)));
+
+/** The same of the tanh approximation. */
+const tanhGelu = (build: OperatorBuilder, x: Value): Value => {
   const c = Math.sqrt(2 / Math.PI);
   const cubic = build.add(build.scale(x, c), build.scale(build.multiply(square(build, x), x), 0.044715 * c));
   const t = build.call('Tanh', [cubic]);
@@ -54,6 +56,9 @@ const gelu: Derivative = (build, x, _y, node) => {
   );
   return build.add(left, right);
 };
+
+const gelu: Derivative = (build, x, _y, node) =>
+  node.text('approximate') === 'tanh' ? tanhGelu(build, x) : exactGelu(build, x);
 
 /** α on the negative side, 1 on the positive. */
 const leaky = (build: OperatorBuilder, x: Value, alpha: number): Value =>
@@ -118,13 +123,17 @@ export const derivatives: Readonly<Record<string, Derivative>> = {
     const s = build.call('Sigmoid', [x]);
     return build.add(t, build.multiply(build.multiply(x, s), build.subtract(one(build, t), square(build, t))));
   },
+  Shrink: (build, x, _y, node) => {
+    const size = build.call('Abs', [x]);
+    return indicator(build, greater(build, size, node.float('lambd', 0.5)), x);
+  },
   Gelu: gelu,
   Neg: (build, x) => build.scalarLike(-1, x),
 };
 
 /** com.microsoft activations: the same functions under other names. */
 export const microsoftDerivatives: Readonly<Record<string, Derivative>> = {
-  Gelu: gelu,
-  FastGelu: gelu,
+  Gelu: exactGelu,
+  FastGelu: tanhGelu,
   QuickGelu: (build, x, _y, node) => swish(build, x, node.float('alpha', 1.702)),
 };
