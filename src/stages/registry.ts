@@ -1,7 +1,8 @@
 import { distillStage } from './distill/index.ts';
+import { factorizeStage } from './factorize/index.ts';
 import { quantizeStage } from './quantize/index.ts';
 import { sliceStage } from './slice/index.ts';
 import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
-export const stages: readonly Stage<unknown>[] = [quantizeStage, distillStage, sliceStage];
+export const stages: readonly Stage<unknown>[] = [quantizeStage, factorizeStage, sliceStage, distillStage];

@@ -23,6 +23,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./slice.ts')).sliceCommand,
   },
   {
+    name: 'factorize',
+    summary: 'write weights as products of smaller ones without writing a recipe',
+    load: async () => (await import('./factorize.ts')).factorizeCommand,
+  },
+  {
     name: 'distill',
     summary: 'train a model to behave like another one, without writing a recipe',
     load: async () => (await import('./distill.ts')).distillCommand,

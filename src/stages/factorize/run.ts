@@ -1,0 +1,134 @@
+import type { Site } from '../../analysis/sites.ts';
+import { type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
+import { type RefitRecord, refitProgram } from '../../curvature/refit-walk.ts';
+import { CompressError, internalError } from '../../errors.ts';
+import { checkSignal } from '../../execution/interrupt.ts';
+import { cloneProgram } from '../../ir/clone.ts';
+import { inferShapes } from '../../ir/inference/index.ts';
+import type { Model } from '../../ir/model.ts';
+import type { Finding } from '../../recipe/events.ts';
+import type { StageContext, StageResult } from '../stage.ts';
+import { allocateRanks } from './allocate-ranks.ts';
+import { factorSite } from './factor-site.ts';
+import { type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
+import type { FactorizeOptions } from './options.ts';
+import { selectFactored } from './select.ts';
+import { momentsOf } from './site-moments.ts';
+
+const stage = 'factorize';
+
+/** Spectra by site; decompositions are kept while they fit the memory and made again where they do not. */
+class Spectra {
+  readonly #kept = new Map<string, Spectrum>();
+  readonly #make: (site: Site) => Promise<Spectrum>;
+  #room: number;
+
+  constructor(make: (site: Site) => Promise<Spectrum>, maxMemoryBytes: number) {
+    this.#make = make;
+    this.#room = maxMemoryBytes;
+  }
+
+  async of(site: Site): Promise<Spectrum> {
+    const known = this.#kept.get(site.name);
+    if (known) return known;
+    const made = await this.#make(site);
+    const bytes = 16 * Math.min(site.rows, site.columns) * (site.rows + site.columns);
+    if (bytes <= this.#room) {
+      this.#room -= bytes;
+      this.#kept.set(site.name, made);
+    }
+    return made;
+  }
+}
+
+/** What the report says of the allocation and of the refit. */
+const findingsOf = (
+  choices: readonly CompressionChoice<RankChoice>[],
+  allocation: OptionAllocation<RankChoice>,
+  refit: readonly RefitRecord[],
+): Finding[] => {
+  const before = sumCosts(choices.map(({ options }) => options[0]!.cost));
+  const factored = allocation.picks.filter(({ data }) => data !== 'dense').length;
+  const share = (100 * allocation.cost.parameters) / before.parameters;
+  const facts = {
+    parameters_before: before.parameters,
+    parameters_after: allocation.cost.parameters,
+    operations_before: before.operations,
+    operations_after: allocation.cost.operations,
+    predicted_loss: allocation.loss,
+    ...(allocation.lowerBound === undefined ? {} : { lower_bound: allocation.lowerBound }),
+  };
+  const findings: Finding[] = [
+    {
+      kind: 'fact',
+      text: `${factored} of ${choices.length} weights in two factors: ${share.toPrecision(3)} % of their parameters, predicted loss ${allocation.loss.toPrecision(3)} nats an item`,
+      facts,
+    },
+  ];
+  for (const { site, errorBefore, errorAfter } of refit)
+    findings.push({
+      kind: 'fact',
+      site,
+      text: 'corrected against the original stream',
+      facts: { error_before: errorBefore, error_after: errorAfter },
+    });
+  return findings;
+};
+
+/**
+ * Weights as products of two smaller ones: each is decomposed in the metric of the method, ranks (and what stays whole)
+ * are chosen together under one budget, and what writes to the residual stream is corrected against the original.
+ * @throws 'mismatch' when nothing can be factorised or the budget cannot be met; as `curvatureOf` and `refitProgram`.
+ */
+export const runFactorize = async (
+  model: Model,
+  options: FactorizeOptions,
+  context: StageContext,
+): Promise<StageResult> => {
+  const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
+  if (!calibration) throw internalError('the factorize stage was started without calibration data');
+  const program = cloneProgram(model.program);
+  const { chosen, kept, findings } = selectFactored(program, options);
+  if (chosen.length === 0)
+    throw new CompressError({
+      code: 'mismatch',
+      message: 'no weight can be factorised',
+      hint: [...new Set(kept.values())].slice(0, 3).join('; ') || 'The model has no weight products.',
+    });
+  const moments = await momentsOf(program, chosen, context);
+  const spectra = new Spectra((site) => spectrumOf(site, moments.of(site), options.method, signal), maxMemoryBytes);
+  const choices: CompressionChoice<RankChoice>[] = [];
+  for (const site of chosen) {
+    checkSignal(signal);
+    const { losses } = await spectra.of(site);
+    const positionsPerItem = moments.positionsPerItem(site);
+    choices.push(rankOptions(site, losses, { positionsPerItem, multiple: options.multiple }));
+    const [done, total] = [choices.length, chosen.length];
+    emit({ type: 'progress', task: 'decomposing weights', done, total, unit: 'weights', item: site.name });
+  }
+  const allocation = allocateRanks(choices, options);
+  for (const [index, site] of chosen.entries()) {
+    const { data: rank, loss, label } = allocation.picks[index]!;
+    if (rank !== 'dense') factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
+    emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
+  }
+  inferShapes(program);
+  const refit = options.refit
+    ? await refitProgram({
+        program,
+        original: model.program,
+        dataset: calibration,
+        engine,
+        ridge: options.refit.ridge,
+        checkpoints,
+        maxMemoryBytes,
+        scratch,
+        emit,
+        signal,
+      })
+    : [];
+  return {
+    model: { ...model, program },
+    findings: [...findings, ...moments.findings, ...findingsOf(choices, allocation, refit)],
+  };
+};
