@@ -9,6 +9,7 @@ import { replaceAllUses } from '../ir/edit/replace.ts';
 import { type Graph, type Program, Value } from '../ir/graph.ts';
 import { inferShapes } from '../ir/inference/index.ts';
 import { tensorType } from '../ir/shape.ts';
+import { writeSquaresAsProducts } from './squares.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
 /** A number that the loss is a sum of, under the name that reports use. */
@@ -118,6 +119,7 @@ export const buildStepProgram = (request: StepRequest): StepProgram => {
     leafOf.set(weight, leaf);
   }
   prepareForGradients(program);
+  writeSquaresAsProducts(graph);
   const build = new OperatorBuilder(graph, 'train/loss');
   const input: LossContext['input'] = (name, type) => {
     const value = new Value(names.fresh(name), type);

@@ -61,7 +61,8 @@ const rowsSecond = (): PackedTensor => {
 
 const weightOf = (value: Value): TrainedWeight => {
   const tensor = value.tensor!;
-  if (tensor instanceof PackedTensor) return quantizedWeight(value.name, tensor, 'fixed');
+  if (tensor instanceof PackedTensor)
+    return quantizedWeight(value.name, tensor, { scales: 'fixed', zeros: 'fixed', method: 'qad' });
   return plainWeight(value.name, tensor.shape as number[], readFloats(tensor).slice(), 'vector');
 };
 

@@ -53,7 +53,7 @@ describe('a plain weight', () => {
 describe.each([2, 3, 4] as const)('a %d-bit weight in training', (bits) => {
   it.each(['rows-first', 'rows-last'] as const)('starts as what it was, codes and all (%s)', async (layout) => {
     const tensor = await packed(bits, layout);
-    const weight = quantizedWeight('w', tensor, 'learned');
+    const weight = quantizedWeight('w', tensor, { scales: 'learned', zeros: 'fixed', method: 'qad' });
     const values = initialOf(weight);
     expect([...(await weight.leaf(values))]).toEqual([...tensor.matrix()]);
     const result = (await weight.tensor(values)) as PackedTensor;
@@ -64,7 +64,11 @@ describe.each([2, 3, 4] as const)('a %d-bit weight in training', (bits) => {
   });
 
   it('is fed with exactly what its result stands for, wherever training has gone', async () => {
-    const weight = quantizedWeight('w', await packed(bits, 'rows-last'), 'learned');
+    const weight = quantizedWeight('w', await packed(bits, 'rows-last'), {
+      scales: 'learned',
+      zeros: 'fixed',
+      method: 'qad',
+    });
     const random = new Random(3);
     const [shadow, factors] = initialOf(weight) as [Float32Array, Float32Array];
     const moved = [
@@ -77,7 +81,7 @@ describe.each([2, 3, 4] as const)('a %d-bit weight in training', (bits) => {
 
   it('has the gradient of its scales where no code changes', async () => {
     const tensor = await packed(bits, 'rows-first');
-    const weight = quantizedWeight('w', tensor, 'learned');
+    const weight = quantizedWeight('w', tensor, { scales: 'learned', zeros: 'fixed', method: 'qad' });
     const [shadow, factors] = initialOf(weight) as [Float32Array, Float32Array];
     // Far beyond the ends of the grid the codes stay, and scales alone decide.
     const far = shadow.map((_, index) => (index % 2 === 0 ? 1000 : -1000));
@@ -99,7 +103,7 @@ describe.each([2, 3, 4] as const)('a %d-bit weight in training', (bits) => {
 
   it('keeps its scales when they are fixed', async () => {
     const tensor = await packed(bits, 'rows-first');
-    const weight = quantizedWeight('w', tensor, 'fixed');
+    const weight = quantizedWeight('w', tensor, { scales: 'fixed', zeros: 'fixed', method: 'qad' });
     expect(weight.parameters).toHaveLength(1);
     const [shadow] = initialOf(weight) as [Float32Array];
     const result = (await weight.tensor([shadow.map((value) => -value)])) as PackedTensor;

@@ -3,7 +3,7 @@ import type { FeatureLossName } from '../../training/losses/features.ts';
 import { type DistributionLossName, distributionLosses } from '../../training/losses/table.ts';
 import type { OptimizerName } from '../../training/optimizers/table.ts';
 import { type ScheduleName, scheduleNames } from '../../training/schedules.ts';
-import type { ScaleTraining } from '../../training/weights/quantized.ts';
+import type { GridTraining } from '../../training/weights/grid.ts';
 
 export interface TeacherChoice {
   /** 'input': the model that the recipe began with. */
@@ -44,7 +44,10 @@ export interface DistillOptions {
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
   readonly adapters: { readonly rank: number; readonly alpha: number } | undefined;
-  readonly scales: ScaleTraining;
+  /** Of quantized weights. 'fixed': only their scales are trained. */
+  readonly integers: 'trained' | 'fixed';
+  readonly scales: GridTraining;
+  readonly zeros: GridTraining;
   readonly distributions: readonly DistributionWish[];
   readonly hidden: HiddenWish | undefined;
   readonly features: readonly FeatureWish[];
@@ -145,6 +148,14 @@ const distillInput = z.strictObject({
     .enum(['learned', 'fixed'])
     .default('learned')
     .describe('Whether the scales of quantized weights are trained with their integers.'),
+  zeros: z
+    .enum(['learned', 'fixed'])
+    .default('fixed')
+    .describe('Whether the zero points of quantized weights are trained with their integers.'),
+  integers: z
+    .enum(['trained', 'fixed'])
+    .default('trained')
+    .describe('fixed: of quantized weights only the scales are trained.'),
   losses: losses.optional(),
   temperature: positive.default(1).describe('Softens both distributions; losses are multiplied by its square.'),
   steps: count.optional().describe('Steps to train (default 300).'),
@@ -219,6 +230,12 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
       message: '"tokens" and "steps" both say how long to train: keep one',
       path: ['tokens'],
     });
+  if (input.integers === 'fixed' && (input.scales === 'fixed' || input.zeros === 'learned'))
+    issues.addIssue({
+      code: 'custom',
+      message: 'with fixed "integers" the scales are trained and nothing else: leave "scales" and "zeros" out',
+      path: ['integers'],
+    });
   const distributions = distributionsOf(wished);
   const hidden = hiddenOf(wished?.hidden as z.output<typeof hiddenWish> | undefined);
   const features = (wished?.features ?? []).map((feature) => ({
@@ -232,7 +249,9 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],
     adapters: input.adapters && { rank: input.adapters.rank, alpha: input.adapters.alpha ?? input.adapters.rank },
+    integers: input.integers,
     scales: input.scales,
+    zeros: input.zeros,
     distributions: nothing ? [{ name: 'forward-kl', weight: 1, mixture: 0 }] : distributions,
     hidden,
     features,

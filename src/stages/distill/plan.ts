@@ -9,7 +9,10 @@ import type { DistillOptions } from './options.ts';
 import { selectTrainable } from './trained-weights.ts';
 
 const actionOf = ({ tensor, kind }: Trainable, options: DistillOptions): string => {
-  if (isPacked(tensor)) return `int${tensor.facts.bits} trained, scales ${options.scales}`;
+  if (isPacked(tensor))
+    return options.integers === 'fixed'
+      ? `scales of int${tensor.facts.bits} trained`
+      : `int${tensor.facts.bits} trained, scales ${options.scales}, zero points ${options.zeros}`;
   return options.adapters && kind === 'matrix' ? `adapter of rank ${options.adapters.rank}` : 'trained';
 };
 

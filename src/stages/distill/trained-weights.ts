@@ -6,6 +6,7 @@ import { findTrainable, isPacked, readTrainable, type Trainable } from '../../tr
 import { lowRankWeight } from '../../training/weights/low-rank.ts';
 import { plainWeight } from '../../training/weights/plain.ts';
 import { quantizedWeight } from '../../training/weights/quantized.ts';
+import { scaledWeight } from '../../training/weights/scaled.ts';
 import type { TrainedWeight } from '../../training/weights/weight.ts';
 import { compileSelector, findUnmatched } from '../quantize/weights/select.ts';
 import type { DistillOptions } from './options.ts';
@@ -43,7 +44,10 @@ export const selectTrainable = (program: Program, options: DistillOptions): Sele
 const trainedWeight = (one: Trainable, options: DistillOptions, seed: number): TrainedWeight => {
   const { tensor, value, kind } = one;
   const { name } = value;
-  if (isPacked(tensor)) return quantizedWeight(name, tensor, options.scales);
+  if (isPacked(tensor))
+    return options.integers === 'trained'
+      ? quantizedWeight(name, tensor, { scales: options.scales, zeros: options.zeros, method: 'qad' })
+      : scaledWeight(name, tensor, 'qad');
   const { shape } = tensor;
   if (options.adapters && kind === 'matrix') {
     const random = new Random(seed, `adapter of ${name}`);

@@ -6,10 +6,11 @@ import { methodNeedsInputs } from './weights/plan.ts';
 import { clipNeedsGram } from './weights/scheme.ts';
 
 /** True when some weight is asked to be rounded in a way that looks at inputs; 'auto' makes do without. */
-const looksAtInputs = ({ method, weights, overrides }: WeightOptions): boolean => {
+const looksAtInputs = ({ method, weights, overrides, refine }: WeightOptions): boolean => {
   const asks = (name: WeightOptions['method'], clip: WeightOptions['weights']['clip'] | undefined): boolean =>
     (name !== 'auto' && methodNeedsInputs(name)) || (clip !== undefined && clip !== 'usual' && clipNeedsGram(clip));
   return (
+    refine !== undefined ||
     asks(method, weights.clip) ||
     overrides.some((override) => override.weights !== 'keep' && asks(override.method ?? 'auto', override.weights.clip))
   );

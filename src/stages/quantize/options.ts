@@ -8,6 +8,7 @@ import {
 import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
 import type { RoundingSettings } from './methods/method.ts';
 import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
+import { normaliseRefine, type RefineOptions, refineInput } from './refine/options.ts';
 import { defaultScheme, normaliseWeights, oneOf, weightsInput } from './weights/options.ts';
 import type { RequestedScheme } from './weights/scheme.ts';
 
@@ -35,6 +36,8 @@ export interface WeightOptions {
    * before its own, whose data are run through once more.
    */
   readonly sequential: 'block' | 'site';
+  /** Training of the integers afterwards; undefined: none. */
+  readonly refine: RefineOptions | undefined;
 }
 
 /** What the stage was asked to do. */
@@ -88,6 +91,7 @@ const weightKeys = {
     .describe(
       'Calibrate a site on inputs that went through the quantized sites before it (site, default), or only through the quantized blocks before its own (block: less exact, and slower).',
     ),
+  refine: refineInput.optional(),
 } as const;
 
 /** Keys that a conversion of the floating-point type looks at. */
@@ -162,6 +166,7 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
     actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
   },
   sequential: input.sequential ?? 'site',
+  refine: input.refine === undefined ? undefined : normaliseRefine(input.refine),
 });
 
 /** Strict options of the stage: every alias resolved, every default filled in. */
