@@ -9,7 +9,7 @@ import { arrayFromBytes } from '../execution/arrays.ts';
 import { bindingOf, runSample } from '../execution/feeds.ts';
 import { checkSignal } from '../execution/interrupt.ts';
 import { withSession } from '../execution/session.ts';
-import { type SuffixVisit, walkSuffixes } from '../execution/suffix-walk.ts';
+import { type SuffixRun, type SuffixVisit, walkSuffixes } from '../execution/suffix-walk.ts';
 import type { Program, Value } from '../ir/graph.ts';
 import { arrayOfMatrix } from '../ir/matrix-layout.ts';
 import { floatToBytes } from '../kernels/index.ts';
@@ -60,7 +60,7 @@ class References {
 }
 
 const computeReferences = async (
-  { program, dataset, context }: MeasureRequest,
+  { program, dataset, context }: Pick<MeasureRequest, 'program' | 'dataset' | 'context'>,
   readings: readonly OutputReading[],
   store: ActivationStore,
 ): Promise<References> => {
@@ -107,12 +107,7 @@ export const measureDivergences = async (request: MeasureRequest): Promise<void>
   const readings = outputReadings(program);
   const changes = new Map(blocks.map((block) => [block, request.changesIn(block)]));
   if (![...changes.values()].some((list) => list.length > 0)) return;
-  const half = { ...context, maxMemoryBytes: context.maxMemoryBytes / 2 };
-  const directory = join(context.scratch.directory, 'references');
-  mkdirSync(directory, { recursive: true });
-  const store = new ActivationStore(directory, half.maxMemoryBytes);
-  try {
-    const references = await computeReferences(request, readings, store);
+  await withReferences(request, readings, async (references, half) => {
     const outputs = readings.map(({ value }) => value);
     await walkSuffixes(
       { ...half, program, dataset, blocks, outputs, task: 'measuring' },
@@ -122,9 +117,67 @@ export const measureDivergences = async (request: MeasureRequest): Promise<void>
         request.measured(visit.block, divergences);
       },
     );
+  });
+};
+
+/** Computes the reference outputs, lends them together with half of the memory that is left, and lets them go. */
+const withReferences = async (
+  request: Pick<MeasureRequest, 'program' | 'dataset' | 'context'>,
+  readings: readonly OutputReading[],
+  use: (references: References, half: MeasureContext) => Promise<void>,
+): Promise<void> => {
+  const { context } = request;
+  const half = { ...context, maxMemoryBytes: context.maxMemoryBytes / 2 };
+  const directory = join(context.scratch.directory, 'references');
+  mkdirSync(directory, { recursive: true });
+  const store = new ActivationStore(directory, half.maxMemoryBytes);
+  try {
+    await use(await computeReferences(request, readings, store), half);
   } finally {
     store.close();
   }
+};
+
+/** The divergence in nats an item of a program with the given matrices (rows, columns) in place of its own. */
+export type JointDivergence = (matrices: ReadonlyMap<Site, Float32Array>) => Promise<number>;
+
+/**
+ * Opens a program once for many choices of the weights of `sites` (one site for each constant), and lends a function
+ * that measures the divergence of any of them from the program as it is.
+ */
+export const withJointDivergence = async (
+  request: Pick<MeasureRequest, 'program' | 'dataset' | 'context'> & { readonly sites: readonly Site[] },
+  use: (divergence: JointDivergence) => Promise<void>,
+): Promise<void> => {
+  const { program, dataset, sites } = request;
+  const readings = outputReadings(program);
+  const originals = new Map(sites.map((site) => [site.weight.name, originalOf(site)]));
+  const weights = sites.map(({ weight }) => weight);
+  await withReferences(request, readings, (references, half) =>
+    walkSuffixes(
+      { ...half, program, dataset, outputs: readings.map(({ value }) => value), task: 'measuring' },
+      ({ index }) => index === 0,
+      (visit) =>
+        visit.lend(weights, (compute) =>
+          use(async (matrices) => {
+            const changed = [...matrices].map(([site, matrix]) => [site.weight.name, arrayOf(site, matrix)] as const);
+            return meanDivergence(visit, compute, new Map([...originals, ...changed]), { references, readings });
+          }),
+        ),
+    ),
+  );
+};
+
+const meanDivergence = async (
+  visit: SuffixVisit,
+  compute: SuffixRun,
+  constants: ReadonlyMap<string, NumericArray>,
+  { references, readings }: { readonly references: References; readonly readings: readonly OutputReading[] },
+): Promise<number> => {
+  let nats = 0;
+  for (let run = 0; run < visit.runCount; run++)
+    nats += await divergenceOf(readings, references.of(run), await compute(run, constants));
+  return nats / Math.max(1, references.items);
 };
 
 const measureIn = async (
@@ -136,7 +189,7 @@ const measureIn = async (
     readonly context: MeasureContext;
   },
 ): Promise<Map<string, number>> => {
-  const { references, readings, context } = surroundings;
+  const { context } = surroundings;
   const siteOf = new Map<Value, Site>();
   for (const { sites } of changes) for (const site of sites) siteOf.set(site.weight, site);
   const originals = new Map([...siteOf.values()].map((site) => [site.weight.name, originalOf(site)]));
@@ -145,10 +198,7 @@ const measureIn = async (
     for (const change of changes) {
       const constants = new Map(originals);
       for (const site of change.sites) constants.set(site.weight.name, arrayOf(site, await change.matrixOf(site)));
-      let nats = 0;
-      for (let run = 0; run < visit.runCount; run++)
-        nats += await divergenceOf(readings, references.of(run), await compute(run, constants));
-      found.set(change.name, nats / Math.max(1, references.items));
+      found.set(change.name, await meanDivergence(visit, compute, constants, surroundings));
       const task = `measuring: ${visit.block.name}`;
       context.emit({
         type: 'progress',

@@ -1,8 +1,15 @@
 import { distillStage } from './distill/index.ts';
 import { factorizeStage } from './factorize/index.ts';
 import { quantizeStage } from './quantize/index.ts';
+import { sensitivityStage } from './sensitivity/index.ts';
 import { sliceStage } from './slice/index.ts';
 import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
-export const stages: readonly Stage<unknown>[] = [quantizeStage, factorizeStage, sliceStage, distillStage];
+export const stages: readonly Stage<unknown>[] = [
+  sensitivityStage,
+  quantizeStage,
+  factorizeStage,
+  sliceStage,
+  distillStage,
+];
