@@ -28,6 +28,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./factorize.ts')).factorizeCommand,
   },
   {
+    name: 'sensitivity',
+    summary: 'say what fewer bits lose at every weight, and choose bits within a budget',
+    load: async () => (await import('./sensitivity.ts')).sensitivityCommand,
+  },
+  {
     name: 'distill',
     summary: 'train a model to behave like another one, without writing a recipe',
     load: async () => (await import('./distill.ts')).distillCommand,
@@ -56,6 +61,11 @@ export const commands: readonly CommandCard[] = [
     name: 'watch',
     summary: 'show a run of another process, or one that has ended',
     load: async () => (await import('./watch.ts')).watchCommand,
+  },
+  {
+    name: 'check',
+    summary: 'try what was written in the runtime of its users (onnxruntime-web in a browser)',
+    load: async () => (await import('./check.ts')).checkCommand,
   },
   {
     name: 'init',
