@@ -196,6 +196,29 @@ export class CrossGram {
   }
 
   /**
+   * Adds the unfolded inputs of one group of a convolution: two views (batch, channels, height, width) that are
+   * unfolded alike, a sample per output position. @throws 'numeric' as above.
+   */
+  async addPatches(
+    full: Float32Array,
+    x: Float32Array,
+    layout: PatchLayout,
+    options: Pick<GramOptions, 'signal'> = {},
+  ): Promise<void> {
+    const native = toNativePatches(layout);
+    const { batch, channels, height, width, kernel, groupChannels } = native;
+    expectLength('full images', full, batch * channels * height * width);
+    expectLength('images', x, batch * channels * height * width);
+    for (const size of [this.m, this.n])
+      expectInteger('the columns of an unfolded filter', groupChannels * kernel[0] * kernel[1], size, size);
+    await this.#turns.take(() =>
+      addWhole(options, () => this.#native.addPatches(full, x, native)).catch((error) => {
+        throw badSamples(error);
+      }),
+    );
+  }
+
+  /**
    * Frees the sum now rather than when this object is collected; additions under way are finished first. Every later
    * use is an internal error.
    */

@@ -8,7 +8,7 @@ export {
   isDecodableFloat,
   narrowFloats,
 } from './float.ts';
-export { gptq } from './gptq.ts';
+export { gptq, InputFactor } from './gptq.ts';
 export { CrossGram, GramAccumulator } from './gram.ts';
 export type { ClipSearch, GridScheme } from './grid.ts';
 export {

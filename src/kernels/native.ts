@@ -46,15 +46,16 @@ export interface NativeAddon {
     zeroPoints: Uint8Array | null,
     zero: number,
   ): Float32Array<ArrayBuffer>;
-  gptq(
+  readonly FactoredInputs: new (n: number, exact: boolean) => NativeFactoredInputs;
+  gptqSolve(
     matrix: NativeMatrix,
-    hessian: Float64Array,
+    factor: NativeFactoredInputs,
     grid: NativeGrid,
-    options: { byActivation: boolean; damp: number; retries: number; blockSize: number; exact: boolean },
+    options: { blockSize: number; drift: number },
     scales: Float32Array | null,
     zeroPoints: Uint8Array | null,
     control: NativeControl,
-  ): Promise<NativeRounded & { damp: number; retries: number; deadColumns: number; loss: number }>;
+  ): Promise<NativeRounded & { losses: Float64Array<ArrayBuffer> }>;
 
   descend(
     start: { codes: Uint8Array; scales: Float32Array; zeroPoints: Uint8Array },
@@ -213,8 +214,20 @@ export interface NativeGram {
   toBytes(): Uint8Array<ArrayBuffer>;
 }
 
+export interface NativeFactoredInputs {
+  release(): void;
+  factor(
+    hessian: Float64Array,
+    n: number,
+    pairs: Float64Array | null,
+    options: { byActivation: boolean; damp: number; retries: number; exact: boolean; share: number },
+    control: NativeControl,
+  ): Promise<{ damp: number; retries: number; deadColumns: number }>;
+}
+
 export interface NativeCrossGram {
   release(): void;
+  addPatches(full: Float32Array, x: Float32Array, layout: NativePatches): Promise<void>;
   add(full: Float32Array, x: Float32Array, rows: number): Promise<void>;
   merge(other: NativeCrossGram): void;
   count(): number;

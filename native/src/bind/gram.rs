@@ -164,6 +164,12 @@ impl CrossGramAccumulator {
     }
 
     #[napi]
+    pub fn add_patches(&self, full: Float32Array, x: Float32Array, layout: PatchLayout) -> AsyncTask<Work<()>> {
+        let shared = self.held.share();
+        in_background(move || locked(&*shared?)?.add_patches(&full, &x, &layout.into()))
+    }
+
+    #[napi]
     pub fn merge(&self, other: &CrossGramAccumulator) -> napi::Result<()> {
         at_once(|| {
             let (into, from) = (self.held.share()?, other.held.share()?);

@@ -9,6 +9,7 @@ import type { Site } from '../../analysis/sites.ts';
 import { CompressError } from '../../errors.ts';
 import { floatsOfArray } from '../../execution/arrays.ts';
 import type { Observation, Observer } from '../../execution/observe.ts';
+import type { Value } from '../../ir/graph.ts';
 import { elementCount } from '../../ir/shape.ts';
 import { GramAccumulator } from '../../kernels/index.ts';
 import type { NumericArray } from '../dataset.ts';
@@ -21,14 +22,20 @@ import { mirrorForTransposed, type Pictures } from './transposed-patches.ts';
 export const gramObstacle = (site: Site): string | undefined => {
   if (site.graph.ownerNode) return 'it stands in a branch or loop body, whose values cannot be observed';
   if (site.op === 'Gather') return 'a lookup multiplies nothing';
-  if ((site.op === 'LSTM' || site.op === 'GRU') && site.weightIndex !== 1)
-    return 'its inputs are the hidden states of the cell, which are no values of the graph';
+  if (readsStates(site) && !site.node.outputs[0])
+    return 'its inputs are the states of the layer, of which the graph only gives the last';
   if (site.op === 'Conv' || site.op === 'ConvTranspose') {
     const { shape } = siteTensor(site);
     if (!spatialRank(shape)) return `convolutions over ${shape.length - 2} dimensions are not unfolded`;
   }
   return undefined;
 };
+
+/** True for the recurrent weight of a layer, whose inputs are the states that the layer gives as its output. */
+const readsStates = (site: Site): boolean => (site.op === 'LSTM' || site.op === 'GRU') && site.weightIndex === 2;
+
+/** The value that a site's inputs are found in. */
+export const inputValue = (site: Site): Value => (readsStates(site) ? site.node.outputs[0]! : site.input);
 
 /** Bytes that the second moments of a site's inputs take in memory, all groups together. */
 export const gramBytes = (site: Site): number => 8 * site.columns ** 2 * site.groups;
@@ -74,6 +81,37 @@ const patchObserver = (site: Site, grams: readonly GramAccumulator[]): Observer 
   },
 });
 
+/**
+ * States of a recurrent layer, (sequence, directions, batch, size) or (batch, sequence, directions, size): the rows of
+ * one direction. Each state is an input of the next step; that the last one is not, and zeros are, is neglected.
+ */
+export const statesOf = (site: Site, array: NumericArray, direction: number): Float32Array => {
+  const { shape } = array;
+  const directionAxis = site.node.int('layout', 0) === 0 ? 1 : 2;
+  const directions = shape[directionAxis] ?? 0;
+  const size = shape.at(-1) ?? 0;
+  if (shape.length !== 4 || size !== site.columns || direction >= directions) throw wrongShape(site, array);
+  const data = floatsOfArray(array);
+  if (directions === 1) return data;
+  const run = elementCount(shape.slice(directionAxis + 1));
+  const states = new Float32Array(data.length / directions);
+  for (let from = direction * run, to = 0; from < data.length; from += directions * run, to += run)
+    states.set(data.subarray(from, from + run), to);
+  return states;
+};
+
+/** Directions of a recurrent weight: each has states of its own. 1 for all other sites. */
+export const directionsOf = (site: Site): number => (readsStates(site) ? (siteTensor(site).shape[0] ?? 1) : 1);
+
+const stateObserver = (site: Site, grams: readonly GramAccumulator[]): Observer => ({
+  observe: async (array) => {
+    for (const [direction, gram] of grams.entries()) {
+      const states = statesOf(site, array, direction);
+      await gram.add(states, states.length / gram.n);
+    }
+  },
+});
+
 /** Rows of a matrix product: everything before the last axis. */
 const rowObserver = (site: Site, gram: GramAccumulator): Observer => ({
   observe: async (array) => {
@@ -82,14 +120,23 @@ const rowObserver = (site: Site, gram: GramAccumulator): Observer => ({
   },
 });
 
-/** Sites with the same key see the same columns, so they share their second moments. */
-const keyOf = (site: Site): string => {
-  if (site.op !== 'Conv' && site.op !== 'ConvTranspose') return `rows ${site.columns}`;
+/** True for sites whose columns are unfolded filters. */
+export const isConvolution = (site: Site): boolean => site.op === 'Conv' || site.op === 'ConvTranspose';
+
+/** Sites that read the same input with the same key see the same columns, so they share their second moments. */
+export const viewKey = (site: Site): string => {
+  if (readsStates(site)) return `states ${site.columns}`;
+  if (!isConvolution(site)) return `rows ${site.columns}`;
   const { node } = site;
   const geometry = ['strides', 'dilations', 'pads', 'output_padding', 'output_shape'].map(
     (name) => node.ints(name) ?? [],
   );
   return JSON.stringify([site.op, siteTensor(site).shape.slice(2), site.groups, node.text('auto_pad') ?? '', geometry]);
+};
+
+const observerOf = (site: Site, grams: readonly GramAccumulator[]): Observer => {
+  if (readsStates(site)) return stateObserver(site, grams);
+  return isConvolution(site) ? patchObserver(site, grams) : rowObserver(site, grams[0]!);
 };
 
 /** Second moments of the inputs of sites: what to observe, and where to find the sums afterwards. */
@@ -109,19 +156,17 @@ export const siteGrams = (sites: readonly Site[]): SiteGrams => {
   const observations: Observation[] = [];
   for (const site of sites) {
     if (gramObstacle(site)) continue;
-    const shared = byInput.get(site.input) ?? new Map<string, readonly GramAccumulator[]>();
-    byInput.set(site.input, shared);
-    const key = keyOf(site);
+    const value = inputValue(site);
+    const shared = byInput.get(value) ?? new Map<string, readonly GramAccumulator[]>();
+    byInput.set(value, shared);
+    const key = viewKey(site);
     const known = shared.get(key);
-    const grams = known ?? Array.from({ length: site.groups }, () => new GramAccumulator(site.columns));
+    const grams =
+      known ?? Array.from({ length: site.groups * directionsOf(site) }, () => new GramAccumulator(site.columns));
     bySite.set(site, grams);
     if (known) continue;
     shared.set(key, grams);
-    const convolution = site.op === 'Conv' || site.op === 'ConvTranspose';
-    observations.push({
-      value: site.input,
-      observer: convolution ? patchObserver(site, grams) : rowObserver(site, grams[0]!),
-    });
+    observations.push({ value, observer: observerOf(site, grams) });
   }
   return { observations, gramsOf: (site) => bySite.get(site) };
 };

@@ -9,6 +9,7 @@ import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
 import type { RoundingSettings } from './methods/method.ts';
 import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
 import { normaliseRefine, type RefineOptions, refineInput } from './refine/options.ts';
+import { type AlreadyChoice, alreadyChoices } from './weights/already.ts';
 import { defaultScheme, normaliseWeights, oneOf, weightsInput } from './weights/options.ts';
 import type { RequestedScheme } from './weights/scheme.ts';
 
@@ -36,6 +37,7 @@ export interface WeightOptions {
    * before its own, whose data are run through once more.
    */
   readonly sequential: 'block' | 'site';
+  readonly already: AlreadyChoice;
   /** Training of the integers afterwards; undefined: none. */
   readonly refine: RefineOptions | undefined;
 }
@@ -85,11 +87,25 @@ const weightKeys = {
     .describe('gptq: round the inputs with the largest second moment first (default true; no cost when running).'),
   actorder: z.boolean().optional().describe('Alias of act_order.'),
   desc_act: z.boolean().optional().describe('Alias of act_order.'),
+  magr: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .optional()
+    .describe(
+      'Lower the largest weights of each group first while outputs stay nearly as they are (MagR): the part of a group, by size, that may be cut off. Default 0 (off). Needs calibration data.',
+    ),
   sequential: z
     .enum(['block', 'site'])
     .optional()
     .describe(
       'Calibrate a site on inputs that went through the quantized sites before it (site, default), or only through the quantized blocks before its own (block: less exact, and slower).',
+    ),
+  already_quantized: z
+    .enum(alreadyChoices)
+    .optional()
+    .describe(
+      'A model that holds quantized weights: refuse it (default), keep those weights and round the others, or round the values of the integers again.',
     ),
   refine: refineInput.optional(),
 } as const;
@@ -164,8 +180,10 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
   settings: {
     damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues) ?? 0.01,
     actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
+    magr: input.magr ?? 0,
   },
   sequential: input.sequential ?? 'site',
+  already: input.already_quantized ?? 'refuse',
   refine: input.refine === undefined ? undefined : normaliseRefine(input.refine),
 });
 

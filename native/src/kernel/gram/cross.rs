@@ -1,6 +1,7 @@
 //! The cross moment of two views of the same samples.
 
 use super::CHUNK;
+use super::patches::Patches;
 use crate::kernel::fault::{Fault, expect_length};
 use crate::kernel::float::first_non_finite;
 use crate::kernel::linalg::product::product;
@@ -45,20 +46,44 @@ impl CrossGram {
         }
         let mut scratch = vec![0f32; m * n];
         for (full, x) in full.chunks(CHUNK * m).zip(x.chunks(CHUNK * n)) {
-            let rows = full.len() / m;
-            product(
-                MatMut::from_row_major_slice_mut(&mut scratch, m, n),
-                Accum::Replace,
-                MatRef::from_row_major_slice(full, rows, m).transpose(),
-                MatRef::from_row_major_slice(x, rows, n),
-                1.0,
-            );
-            self.totals.par_chunks_mut(1 << 14).zip(scratch.par_chunks(1 << 14)).for_each(|(totals, products)| {
-                totals.iter_mut().zip(products).for_each(|(total, &product)| *total += f64::from(product));
-            });
+            self.add_chunk(full, x, &mut scratch);
         }
-        self.count += rows as u64;
         Ok(())
+    }
+
+    /// Adds the unfolded inputs of a convolution, one sample per output position: `full` and `x` are unfolded alike.
+    pub fn add_patches(&mut self, full: &[f32], x: &[f32], patches: &Patches) -> Result<(), Fault> {
+        patches.check(full, self.m)?;
+        patches.check(x, self.n)?;
+        let total = patches.rows();
+        let mut scratch = vec![0f32; self.m * self.n];
+        let mut before = vec![0.0; CHUNK.min(total) * self.m];
+        let mut now = vec![0.0; CHUNK.min(total) * self.n];
+        for first in (0..total).step_by(CHUNK) {
+            let rows = CHUNK.min(total - first);
+            let (before, now) = (&mut before[..rows * self.m], &mut now[..rows * self.n]);
+            patches.unfold(full, first, before);
+            patches.unfold(x, first, now);
+            self.add_chunk(before, now, &mut scratch);
+        }
+        Ok(())
+    }
+
+    /// Adds samples that are known to be finite.
+    fn add_chunk(&mut self, full: &[f32], x: &[f32], scratch: &mut [f32]) {
+        let (m, n) = (self.m, self.n);
+        let rows = full.len() / m;
+        product(
+            MatMut::from_row_major_slice_mut(scratch, m, n),
+            Accum::Replace,
+            MatRef::from_row_major_slice(full, rows, m).transpose(),
+            MatRef::from_row_major_slice(x, rows, n),
+            1.0,
+        );
+        self.totals.par_chunks_mut(1 << 14).zip(scratch.par_chunks(1 << 14)).for_each(|(totals, products)| {
+            totals.iter_mut().zip(products).for_each(|(total, &product)| *total += f64::from(product));
+        });
+        self.count += rows as u64;
     }
 
     /// Adds what another accumulator has seen.
@@ -125,5 +150,35 @@ mod tests {
         assert!(first.merge(&CrossGram::new(3, 2)).is_err());
         assert!(first.add(&[f32::NAN, 0.0], &[0.0; 3], 1).is_err());
         assert_eq!(first.count(), 10);
+    }
+
+    #[test]
+    fn patches_equal_the_unfolded_samples_of_their_group() {
+        let mut random = Random::new(78);
+        let patches = Patches {
+            batch: 2,
+            channels: 4,
+            height: 5,
+            width: 6,
+            kernel: [3, 2],
+            strides: [2, 1],
+            dilations: [1, 2],
+            pads: [1, 0, 1, 1],
+            first_channel: 2,
+            group_channels: 2,
+        };
+        let (n, total) = (patches.columns(), patches.rows());
+        let (full, x) = (random.normals(2 * 4 * 5 * 6), random.normals(2 * 4 * 5 * 6));
+        let mut found = CrossGram::new(n, n);
+        found.add_patches(&full, &x, &patches).unwrap();
+        let unfolded = |pictures: &[f32]| {
+            let mut samples = vec![0.0; total * n];
+            patches.unfold(pictures, 0, &mut samples);
+            samples
+        };
+        let mut expected = CrossGram::new(n, n);
+        expected.add(&unfolded(&full), &unfolded(&x), total).unwrap();
+        assert_eq!(found, expected);
+        assert!(found.add_patches(&full[1..], &x, &patches).is_err());
     }
 }

@@ -1,12 +1,14 @@
 //! Dense linear algebra over faer. Products and factorisations are cut into parts of fixed size, each computed by one
 //! thread, so that sums have the same order whatever the number of threads.
 
+pub mod add;
 pub mod cholesky;
 pub mod dense;
 pub mod eliminate;
 pub mod product;
 pub mod spectral;
 
+use add::{add_scaled, add_scaled_single, subtract_f32, subtract_f64};
 use eliminate::{eliminate_f32, eliminate_f64};
 use faer::traits::RealField;
 
@@ -16,6 +18,10 @@ pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
     fn to_f64(self) -> f64;
     /// `column[r] -= Σ_k errors[k][r] · factors[k]`.
     fn eliminate(column: &mut [Self], errors: &[Self], factors: &[Self]);
+    /// `total += scale · values`, in double precision.
+    fn accumulate(total: &mut [f64], values: &[Self], scale: f64);
+    /// `total -= values`.
+    fn subtract(total: &mut [Self], values: &[Self]);
 }
 
 impl Real for f32 {
@@ -30,6 +36,14 @@ impl Real for f32 {
     fn eliminate(column: &mut [f32], errors: &[f32], factors: &[f32]) {
         eliminate_f32(column, errors, factors);
     }
+
+    fn accumulate(total: &mut [f64], values: &[f32], scale: f64) {
+        add_scaled_single(total, values, scale);
+    }
+
+    fn subtract(total: &mut [f32], values: &[f32]) {
+        subtract_f32(total, values);
+    }
 }
 
 impl Real for f64 {
@@ -43,5 +57,13 @@ impl Real for f64 {
 
     fn eliminate(column: &mut [f64], errors: &[f64], factors: &[f64]) {
         eliminate_f64(column, errors, factors);
+    }
+
+    fn accumulate(total: &mut [f64], values: &[f64], scale: f64) {
+        add_scaled(total, values, scale);
+    }
+
+    fn subtract(total: &mut [f64], values: &[f64]) {
+        subtract_f64(total, values);
     }
 }

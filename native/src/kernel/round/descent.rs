@@ -9,11 +9,14 @@
 mod refit;
 
 use super::rtn::Size;
+use refit::ByGroup;
 use crate::kernel::control::Control;
 use crate::kernel::fault::{Fault, expect_length};
 use crate::kernel::linalg::Real;
+use crate::kernel::linalg::add::add_scaled;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
+use rayon::prelude::*;
 
 /// Rows and columns of a block.
 const BLOCK: usize = 64;
@@ -81,32 +84,75 @@ pub fn descend<T: Real>(
         expect_length("output moment", outputs.len(), rows * rows)?;
     }
     control.begin(u64::from(spec.passes) * size.count() as u64);
-    let mut descent = Descent::<T>::new(codes, scales, size, metric, spec);
-    let before = descent.quadratic();
-    let mut changes = 0;
-    for _ in 0..spec.passes {
-        let changed = descent.pass(control)?;
-        changes += changed;
-        if changed == 0 && !spec.refit {
-            break;
+    let inputs = Inputs::<T>::new(metric.inputs, columns, spec);
+    let found = match metric.outputs {
+        Some(_) => Descent::new(codes, scales, 0..rows, &inputs, metric, spec).run(control)?,
+        // Rows do not see each other: blocks of them descend side by side.
+        None => {
+            let each = |first: usize| {
+                let block = first..(first + BLOCK).min(rows);
+                let codes = &codes[first * columns..block.end * columns];
+                let scales = &scales[first * groups..block.end * groups];
+                Descent::new(codes, scales, block, &inputs, metric, spec).run(control)
+            };
+            let starts: Vec<usize> = (0..rows).step_by(BLOCK).collect();
+            joined(starts.into_par_iter().map(each).collect::<Result<Vec<Descended>, Fault>>()?)
         }
-    }
-    let after = descent.quadratic();
-    if !after.is_finite() {
+    };
+    if !found.after.is_finite() {
         return Err(Fault::numeric("the moments of this site hold values that are not finite"));
     }
-    Ok(Descended { codes: descent.natural_codes(), scales: descent.scales, changes, before, after })
+    Ok(found)
 }
 
-/// The state of a descent. Columns stand by falling diagonal of A.
+/// Blocks of rows as one.
+fn joined(parts: Vec<Descended>) -> Descended {
+    let mut whole = Descended { codes: vec![], scales: vec![], changes: 0, before: 0.0, after: 0.0 };
+    for part in parts {
+        whole.codes.extend(part.codes);
+        whole.scales.extend(part.scales);
+        whole.changes += part.changes;
+        whole.before += part.before;
+        whole.after += part.after;
+    }
+    whole
+}
+
+/// What all rows share: the input moment with columns by falling diagonal.
+struct Inputs<T> {
+    /// The natural place of each column, and the group that it belongs to.
+    order: Vec<usize>,
+    group: Vec<usize>,
+    /// (columns, columns).
+    a: Vec<T>,
+    by_group: ByGroup<T>,
+}
+
+impl<T: Real> Inputs<T> {
+    fn new(moment: &[f64], columns: usize, spec: &DescentSpec) -> Self {
+        let mut order: Vec<usize> = (0..columns).collect();
+        let diagonal = |column: usize| moment[column * columns + column];
+        order.sort_by(|&x, &y| diagonal(y).total_cmp(&diagonal(x)));
+        let mut a = vec![T::default(); columns * columns];
+        a.par_chunks_mut(columns.max(1)).zip(&order).for_each(|(row, &i)| {
+            let source = &moment[i * columns..(i + 1) * columns];
+            row.iter_mut().zip(&order).for_each(|(value, &j)| *value = T::from_f64(source[j]));
+        });
+        let group: Vec<usize> = order.iter().map(|&place| place / spec.group_size).collect();
+        let by_group = ByGroup::new(&a, &group, spec.refit);
+        Inputs { order, group, a, by_group }
+    }
+}
+
+/// The state of a descent over some rows. Columns stand in the order of the inputs.
 struct Descent<'a, T> {
     size: Size,
+    /// Of the whole weight: the number of the first row here.
+    first: usize,
     groups: usize,
     spec: &'a DescentSpec<'a>,
-    /// The natural place of each column.
-    order: Vec<usize>,
-    /// (columns, columns) and (rows, rows); no outputs stand for the identity.
-    a: Vec<T>,
+    inputs: &'a Inputs<T>,
+    /// (rows, rows); none stand for the identity.
     b: Option<Vec<T>>,
     codes: Vec<u8>,
     scales: Vec<f32>,
@@ -116,51 +162,65 @@ struct Descent<'a, T> {
 }
 
 impl<'a, T: Real> Descent<'a, T> {
-    fn new(codes: &[u8], scales: &[f32], size: Size, metric: &Metric, spec: &'a DescentSpec) -> Self {
-        let Size { rows, columns } = size;
-        let mut order: Vec<usize> = (0..columns).collect();
-        let diagonal = |column: usize| metric.inputs[column * columns + column];
-        order.sort_by(|&x, &y| diagonal(y).total_cmp(&diagonal(x)));
-        let ordered = |source: &[f64]| -> Vec<T> {
-            source.chunks_exact(columns).flat_map(|row| order.iter().map(|&c| T::from_f64(row[c]))).collect()
-        };
-        let a: Vec<T> = order
-            .iter()
-            .flat_map(|&i| order.iter().map(move |&j| (i, j)))
-            .map(|(i, j)| T::from_f64(metric.inputs[i * columns + j]))
+    fn new(
+        codes: &[u8],
+        scales: &[f32],
+        block: std::ops::Range<usize>,
+        inputs: &'a Inputs<T>,
+        metric: &Metric,
+        spec: &'a DescentSpec,
+    ) -> Self {
+        let (rows, columns) = (block.len(), inputs.order.len());
+        let order = &inputs.order;
+        let target: Vec<T> = metric.target[block.start * columns..block.end * columns]
+            .chunks_exact(columns)
+            .flat_map(|row| order.iter().map(|&c| T::from_f64(row[c])))
             .collect();
-        let target = ordered(metric.target);
         let codes = codes.chunks_exact(columns).flat_map(|row| order.iter().map(|&c| row[c])).collect();
         let mut descent = Descent {
-            size,
+            size: Size { rows, columns },
+            first: block.start,
             groups: columns.div_ceil(spec.group_size),
             spec,
-            a,
+            inputs,
             b: metric.outputs.map(|outputs| with_ridge(outputs, rows, spec.ridge)),
             codes,
             scales: scales.to_vec(),
             error: target.clone(),
             target,
-            order,
         };
         let values = descent.values(0..rows);
         product(
             MatMut::from_row_major_slice_mut(&mut descent.error, rows, columns),
             Accum::Add,
             MatRef::from_row_major_slice(&values, rows, columns),
-            MatRef::from_row_major_slice(&descent.a, columns, columns),
+            MatRef::from_row_major_slice(&inputs.a, columns, columns),
             T::from_f64(-1.0),
         );
         descent
     }
 
+    fn run(mut self, control: &Control) -> Result<Descended, Fault> {
+        let before = self.quadratic();
+        let mut changes = 0;
+        for _ in 0..self.spec.passes {
+            let changed = self.pass(control)?;
+            changes += changed;
+            if changed == 0 && !self.spec.refit {
+                break;
+            }
+        }
+        let after = self.quadratic();
+        Ok(Descended { codes: self.natural_codes(), scales: self.scales, changes, before, after })
+    }
+
     fn group_of(&self, column: usize) -> usize {
-        self.order[column] / self.spec.group_size
+        self.inputs.group[column]
     }
 
     fn zero(&self, row: usize, group: usize) -> f64 {
         let zeros = self.spec.zero_points;
-        f64::from(if zeros.len() == 1 { zeros[0] } else { zeros[row * self.groups + group] })
+        f64::from(if zeros.len() == 1 { zeros[0] } else { zeros[(self.first + row) * self.groups + group] })
     }
 
     fn scale(&self, row: usize, group: usize) -> f64 {
@@ -266,19 +326,16 @@ impl<'a, T: Real> Descent<'a, T> {
             if self.b.is_some() {
                 for earlier in 0..local {
                     let weight = self.weight_of(row, block.start + earlier);
-                    for (value, taken) in here.iter_mut().zip(&taken[earlier * width..][..width]) {
-                        *value -= weight * taken;
-                    }
+                    add_scaled(&mut here, &taken[earlier * width..][..width], -weight);
                 }
             }
             let mine = &mut taken[local * width..][..width];
             for (offset, column) in columns.clone().enumerate() {
-                let curvature = own * self.a[column * n + column].to_f64();
+                let curvature = own * self.inputs.a[column * n + column].to_f64();
                 if curvature <= 0.0 {
                     continue;
                 }
-                let group = self.order[column] / self.spec.group_size;
-                let scale = f64::from(self.scales[row * self.groups + group]);
+                let scale = f64::from(self.scales[row * self.groups + self.inputs.group[column]]);
                 let best = (here[offset] - own * mine[offset]) / curvature;
                 let code = self.codes[row * n + column];
                 let wanted = (f64::from(code) + best / scale).round_ties_even();
@@ -290,9 +347,7 @@ impl<'a, T: Real> Descent<'a, T> {
                 self.codes[row * n + column] = found;
                 moves[local * width + offset] = T::from_f64(step);
                 changed += 1;
-                for (taken, a) in mine.iter_mut().zip(&self.a[column * n + columns.start..]) {
-                    *taken += step * a.to_f64();
-                }
+                T::accumulate(mine, &self.inputs.a[column * n + columns.start..][..width], step);
             }
         }
         (moves, changed)
@@ -315,17 +370,13 @@ impl<'a, T: Real> Descent<'a, T> {
             MatMut::from_row_major_slice_mut(&mut shift, height, n),
             Accum::Replace,
             MatRef::from_row_major_slice(moves, height, width),
-            MatRef::from_row_major_slice(&self.a[columns.start * n..columns.end * n], width, n),
+            MatRef::from_row_major_slice(&self.inputs.a[columns.start * n..columns.end * n], width, n),
             T::from_f64(1.0),
         );
-        for (e, s) in self.error[first * n..].iter_mut().zip(&shift) {
-            *e = T::from_f64(e.to_f64() - s.to_f64());
-        }
+        T::subtract(&mut self.error[first * n..][..height * n], &shift);
         let Some(b) = &self.b else {
             let offset = (first - block.start) * n;
-            for (f, s) in slope[offset..].iter_mut().zip(&shift) {
-                *f = T::from_f64(f.to_f64() - s.to_f64());
-            }
+            T::subtract(&mut slope[offset..][..height * n], &shift);
             return;
         };
         let rows = self.size.rows;
@@ -343,7 +394,7 @@ impl<'a, T: Real> Descent<'a, T> {
         let n = self.size.columns;
         let mut natural = vec![0; self.codes.len()];
         for (row, codes) in natural.chunks_exact_mut(n).zip(self.codes.chunks_exact(n)) {
-            for (&place, &code) in self.order.iter().zip(codes) {
+            for (&place, &code) in self.inputs.order.iter().zip(codes) {
                 row[place] = code;
             }
         }

@@ -5,18 +5,24 @@ use super::super::rtn::{ZeroPoints, dequantize, quantize_rtn};
 use super::*;
 use crate::kernel::testing::{Random, positive_definite, with_threads};
 
+const DAMPING: Damping = Damping { part: 0.01, retries: 0 };
+
 fn spec(bits: u32, group_size: usize, scheme: Scheme) -> GptqSpec<'static> {
     GptqSpec {
         grid: GridSpec { bits, group_size, scheme, scale_type: ScaleType::Float32, clip: None },
-        by_activation: true,
-        damping: Damping { part: 0.01, retries: 0 },
         block_size: 128,
         grids: None,
+        drift: 0.0,
     }
 }
 
+fn factored<T: Real>(hessian: &[f64], by_activation: bool) -> InputFactor<T> {
+    let n = hessian.len().isqrt();
+    factor_inputs::<T>(hessian, n, by_activation, DAMPING, None, &Control::default()).unwrap()
+}
+
 fn solve<T: Real>(weight: &[f32], size: Size, hessian: &[f64], spec: &GptqSpec) -> Solved {
-    gptq::<T>(weight, size, hessian, spec, &Control::default()).unwrap()
+    gptq::<T>(weight, size, &factored::<T>(hessian, true), spec, &Control::default()).unwrap()
 }
 
 fn values(rounded: &Rounded, size: Size, group_size: usize) -> Vec<f32> {
@@ -38,19 +44,18 @@ fn output_error(weight: &[f32], found: &[f32], hessian: &[f64], n: usize) -> f64
 
 /// The plain twin: one weight at a time, in double precision, with the whole inverse kept up to date by eliminating
 /// each rounded column (optimal brain surgeon in a fixed order).
-fn plain(weight: &[f32], size: Size, hessian: &[f64], spec: &GptqSpec) -> Vec<u8> {
+fn plain(weight: &[f32], size: Size, hessian: &[f64], spec: &GptqSpec, by_activation: bool) -> Vec<u8> {
     let n = size.columns;
-    let order = order_columns(hessian, n, spec.by_activation).unwrap();
+    let order = order_columns(hessian, n, by_activation).unwrap();
     let mean = (0..n).map(|i| hessian[i * n + i]).sum::<f64>() / (n - order.dead.len()) as f64;
     let damped: Vec<f64> = (0..n * n)
         .map(|at| match (at / n == at % n, hessian[at]) {
             (true, 0.0) => 1.0,
-            (true, diagonal) => diagonal + spec.damping.part * mean,
+            (true, diagonal) => diagonal + DAMPING.part * mean,
             (false, other) => other,
         })
         .collect();
-    let weight = clear_columns(weight, n, &order.dead).unwrap_or_else(|| weight.to_vec());
-    let grids = fit_grids(&weight, size, &spec.grid, &Control::default()).unwrap();
+    let grids = fit_grids(weight, size, &spec.grid, &Control::default()).unwrap();
     let groups = spec.grid.groups(n);
     let (least, greatest) = spec.grid.codes();
     let mut codes = vec![0; size.count()];
@@ -110,13 +115,11 @@ fn the_blocked_solver_in_double_precision_equals_the_plain_twin() {
         }
         for scheme in [Scheme::Asymmetric, Scheme::Symmetric, Scheme::SymmetricNarrow] {
             for by_activation in [true, false] {
-                let spec = GptqSpec { block_size, by_activation, ..spec(3, group_size, scheme) };
-                let found = solve::<f64>(&weight, size, &hessian, &spec);
-                assert_eq!(
-                    found.rounded.codes,
-                    plain(&weight, size, &hessian, &spec),
-                    "{scheme:?} {n} {by_activation}"
-                );
+                let spec = GptqSpec { block_size, ..spec(3, group_size, scheme) };
+                let factor = factored::<f64>(&hessian, by_activation);
+                let found = gptq(&weight, size, &factor, &spec, &Control::default()).unwrap();
+                let expected = plain(&weight, size, &hessian, &spec, by_activation);
+                assert_eq!(found.rounded.codes, expected, "{scheme:?} {n} {by_activation}");
             }
         }
     }
@@ -159,7 +162,7 @@ fn the_output_error_is_below_that_of_round_to_nearest_and_single_precision_suffi
 }
 
 #[test]
-fn the_loss_is_half_the_error_in_the_damped_metric() {
+fn the_losses_are_the_errors_of_rows_in_the_damped_metric() {
     let (rows, n) = (20, 90);
     let size = Size { rows, columns: n };
     let weight = Random::new(104).normals(size.count());
@@ -168,9 +171,13 @@ fn the_loss_is_half_the_error_in_the_damped_metric() {
     let found = solve::<f64>(&weight, size, &hessian, &spec);
     let mean = (0..n).map(|i| hessian[i * n + i]).sum::<f64>() / n as f64;
     let mut damped = hessian.clone();
-    (0..n).for_each(|i| damped[i * n + i] += found.damp * mean);
-    let expected = output_error(&weight, &values(&found.rounded, size, 30), &damped, n) / 2.0;
-    assert!((found.loss / expected - 1.0).abs() < 1e-5, "{} {expected}", found.loss);
+    (0..n).for_each(|i| damped[i * n + i] += DAMPING.part * mean);
+    let rounded = values(&found.rounded, size, 30);
+    for (row, loss) in found.losses.iter().enumerate() {
+        let at = row * n..(row + 1) * n;
+        let expected = output_error(&weight[at.clone()], &rounded[at], &damped, n);
+        assert!((loss / expected - 1.0).abs() < 1e-5, "{loss} {expected}");
+    }
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn with_activation_order_a_permutation_of_the_inputs_permutes_the_codes() {
 }
 
 #[test]
-fn dead_columns_get_the_code_of_zero_and_are_listed() {
+fn dead_columns_are_rounded_to_nearest_and_listed() {
     let (rows, n) = (6, 50);
     let size = Size { rows, columns: n };
     let weight = Random::new(109).normals(size.count());
@@ -209,14 +216,16 @@ fn dead_columns_get_the_code_of_zero_and_are_listed() {
         (0..n).for_each(|i| (hessian[dead * n + i], hessian[i * n + dead]) = (0.0, 0.0));
     }
     let found = solve::<f32>(&weight, size, &hessian, &spec(4, 25, Scheme::Asymmetric));
-    assert_eq!(found.dead, [0, 17, 49]);
-    let values = values(&found.rounded, size, 25);
-    for row in values.chunks(n) {
-        assert!([0, 17, 49].iter().all(|&dead| row[dead] == 0.0));
+    assert_eq!(factored::<f32>(&hessian, true).order.dead, [0, 17, 49]);
+    let nearest = quantize_rtn(&weight, size, &spec(4, 25, Scheme::Asymmetric).grid, &Control::default()).unwrap();
+    for row in 0..rows {
+        for dead in [0, 17, 49] {
+            assert_eq!(found.rounded.codes[row * n + dead], nearest.codes[row * n + dead]);
+        }
     }
     let nothing = solve::<f32>(&weight, size, &vec![0.0; n * n], &spec(4, 25, Scheme::Asymmetric));
-    assert_eq!(nothing.dead.len(), n);
-    assert_eq!(nothing.loss, 0.0);
+    assert_eq!(nothing.losses, vec![0.0; rows]);
+    assert_eq!(nothing.rounded, nearest);
 }
 
 #[test]
@@ -248,10 +257,12 @@ fn a_stop_is_honoured_and_bad_moments_are_refused() {
     control.stop();
     let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
     let spec = spec(4, 3, Scheme::Symmetric);
-    assert_eq!(gptq::<f32>(&weight, size, &identity, &spec, &control).unwrap_err(), Fault::interrupted());
-    let nan = [f64::NAN; 9];
-    assert!(gptq::<f32>(&weight, size, &nan, &spec, &Control::default()).is_err());
-    assert!(gptq::<f32>(&weight, size, &identity[..8], &spec, &Control::default()).is_err());
+    let factor = factored::<f32>(&identity, true);
+    assert_eq!(gptq(&weight, size, &factor, &spec, &control).unwrap_err(), Fault::interrupted());
+    let bad = |hessian: &[f64]| factor_inputs::<f32>(hessian, 3, true, DAMPING, None, &Control::default()).is_err();
+    assert!(bad(&[f64::NAN; 9]) && bad(&identity[..8]));
+    assert!(gptq(&weight[..9], Size { rows: 3, ..size }, &factor, &spec, &Control::default()).is_ok());
+    assert!(gptq(&weight, Size { rows: 6, columns: 2 }, &factor, &spec, &Control::default()).is_err());
 }
 
 #[test]
@@ -267,4 +278,34 @@ fn grids_that_are_given_are_kept_and_those_of_the_weight_change_nothing() {
     let moved = solve::<f64>(&target, size, &hessian, &GptqSpec { grids: Some(&own.rounded.grids), ..spec });
     assert_eq!(moved.rounded.grids, own.rounded.grids);
     assert_ne!(moved.rounded.codes, own.rounded.codes);
+}
+
+#[test]
+fn pairs_of_equal_inputs_and_no_drift_are_plain_gptq() {
+    let size = Size { rows: 12, columns: 70 };
+    let weight = Random::new(83).normals(size.count());
+    let hessian = positive_definite(70, 84);
+    let spec = GptqSpec { block_size: 16, ..spec(3, 16, Scheme::Asymmetric) };
+    let plain = solve::<f64>(&weight, size, &hessian, &spec);
+    let control = Control::default();
+    let zeros = vec![0.0; 70 * 70];
+    let paired = factor_inputs::<f64>(&hessian, 70, true, DAMPING, Some((&zeros, 1.0)), &control).unwrap();
+    assert_eq!(gptq(&weight, size, &paired, &spec, &control).unwrap(), plain);
+    let drifting = solve::<f64>(&weight, size, &hessian, &GptqSpec { drift: 1e-14, ..spec });
+    assert_eq!(drifting.rounded, plain.rounded);
+}
+
+#[test]
+fn pairs_and_drift_do_not_depend_on_the_block_size() {
+    let size = Size { rows: 9, columns: 60 };
+    let weight = Random::new(85).normals(size.count());
+    let hessian = positive_definite(60, 86);
+    let pairs: Vec<f64> = positive_definite(60, 87).iter().map(|value| 0.1 * value).collect();
+    let control = Control::default();
+    let factor = factor_inputs::<f64>(&hessian, 60, true, DAMPING, Some((&pairs, 1.0)), &control).unwrap();
+    let run = |block_size| {
+        let spec = GptqSpec { block_size, drift: 0.2, ..spec(4, 60, Scheme::Asymmetric) };
+        gptq(&weight, size, &factor, &spec, &control).unwrap().rounded
+    };
+    assert_eq!(run(7), run(60));
 }

@@ -27,12 +27,19 @@ impl StripGrids {
         }
     }
 
-    /// Rounds a column of weights to codes of `group`. Leaves (weight - rounded) / pivot in `errors` and returns the
-    /// sum of its squares.
-    pub fn round<T: Real>(&self, group: usize, column: &[T], pivot: T, codes: &mut [u8], errors: &mut [T]) -> f64 {
+    /// Rounds a column of weights to codes of `group`. Leaves (weight - rounded) / pivot in `errors` and adds its squares
+    /// to `losses`, one for each row.
+    pub fn round<T: Real>(
+        &self,
+        group: usize,
+        column: &[T],
+        pivot: T,
+        codes: &mut [u8],
+        errors: &mut [T],
+        losses: &mut [f64],
+    ) {
         let mut single = [0f32; BLOCK];
         let mut rounded = [0f32; BLOCK];
-        let mut total = 0.0;
         let first = group * self.height;
         for start in (0..column.len()).step_by(BLOCK) {
             let end = (start + BLOCK).min(column.len());
@@ -40,13 +47,15 @@ impl StripGrids {
             single.iter_mut().zip(&column[start..end]).for_each(|(single, weight)| *single = weight.to_f64() as f32);
             let (scales, zeros) = (&self.scales[first + start..first + end], &self.zeros[first + start..first + end]);
             nearest(single, scales, zeros, self.least, self.greatest, &mut codes[start..end], rounded);
-            for ((error, &weight), &rounded) in errors[start..end].iter_mut().zip(&column[start..end]).zip(&*rounded) {
+            let weights = column[start..end].iter().zip(&*rounded);
+            for ((error, loss), (&weight, &rounded)) in
+                errors[start..end].iter_mut().zip(&mut losses[start..end]).zip(weights)
+            {
                 *error = (weight - T::from_f64(f64::from(rounded))) / pivot;
                 let wide = error.to_f64();
-                total += wide * wide;
+                *loss += wide * wide;
             }
         }
-        total
     }
 }
 

@@ -40,15 +40,17 @@ const copyRow = (into: Rounded, from: Rounded, row: number, columns: number, gro
 export const roundWithBestClip = async (method: RoundingMethod, problem: RoundingProblem): Promise<Rounded> => {
   const { gram, rows, columns, groupSize, scheme } = problem;
   if (!gram) throw internalError('ranges were to be chosen by the error of outputs without H');
-  const weights = new Float32Array(gram);
+  let weights: Float32Array | undefined;
   const goal = await method.goal?.(problem);
   const groups = Math.ceil(columns / groupSize);
   let best: Rounded | undefined;
-  let least = new Float64Array(0);
+  let least: Float64Array = new Float64Array(0);
   const clipped = new Set<number>();
   for (const clip of candidates) {
     const rounded = await method.round({ ...problem, goal, scheme: { ...scheme, clip } });
-    const errors = await rowErrors(problem, rounded, weights, goal ?? problem.weight);
+    const measured = rounded.losses;
+    if (!measured) weights ??= new Float32Array(gram);
+    const errors = measured ?? (await rowErrors(problem, rounded, weights!, goal ?? problem.weight));
     if (!best) {
       best = rounded;
       least = errors;

@@ -16,8 +16,8 @@ export const curvature: RoundingMethod = {
   async refine(problem, start) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, outputMoment, signal } = problem;
     if (!gram) throw internalError('the descent was called without H');
-    const a = Float64Array.from(weight);
-    const target = await matmul({ a, rows, inner: columns, b: problem.cross ?? gram, columns, signal });
+    const a = (): Float64Array => Float64Array.from(weight);
+    const target = problem.target ?? (await matmul({ a: a(), rows, inner: columns, b: gram, columns, signal }));
     const { codes, scales, changes } = await descend({
       ...start,
       rows,

@@ -1,13 +1,14 @@
 import { internalError } from '../../../errors.ts';
 import { gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
+import { factorFacts, factorOf } from './factor.ts';
 import type { RoundingMethod } from './method.ts';
 
 /** Where more damping is needed than asked for, even where none was, it begins to grow from here. */
 const leastDamp = 1e-6;
 
 /** Retries, each with ten times the damping of the one before, until as much as the mean of the diagonal is added. */
-const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));
+export const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));
 
 /**
  * Column after column is rounded and the error it makes, measured by H, is moved to the columns that are still free
@@ -23,30 +24,20 @@ export const gptq: RoundingMethod = {
     if (!gram) throw internalError('gptq was called without H');
     const clip = clipSearchFor(problem);
     const damp = Math.max(settings.damp, leastDamp);
+    const factor = await factorOf(problem, gram, { damp, maxDampRetries: retriesFrom(damp) });
     const solved = await solve({
       weight,
       rows,
       columns,
-      hessian: gram,
+      factor,
       bits: scheme.bits,
       groupSize,
       scheme: scheme.grid,
       scaleType,
       ...(clip ? { clip } : {}),
-      actOrder: settings.actOrder,
-      damp,
-      maxDampRetries: retriesFrom(damp),
       signal,
     });
-    const { codes, scales, zeroPoints, dampUsed, deadColumns } = solved;
-    return {
-      codes,
-      scales,
-      zeroPoints,
-      facts: { damp: dampUsed, dead_columns: deadColumns },
-      ...(solved.dampRetries > 0
-        ? { fallback: `H is not positive definite with damping ${settings.damp}: ${dampUsed} was needed` }
-        : {}),
-    };
+    const { codes, scales, zeroPoints, losses } = solved;
+    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, settings.damp) };
   },
 };

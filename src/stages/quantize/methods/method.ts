@@ -6,6 +6,8 @@ export interface RoundingSettings {
   readonly damp: number;
   /** Round columns by falling diagonal of H instead of from left to right. */
   readonly actOrder: boolean;
+  /** Part of a group's weights that may be cut off before rounding (methods/magr.ts), 0 for none. */
+  readonly magr: number;
 }
 
 /** One matrix to round, and what is known about its inputs. Nothing here knows a graph. */
@@ -19,8 +21,13 @@ export interface RoundingProblem {
   readonly groupSize: number;
   /** H = E[x xᵀ] (columns, columns), symmetric; only undefined for methods that need nothing. */
   readonly gram: Float64Array | undefined;
-  /** G = E[x_full xᵀ] (columns, columns), x_full the inputs in the unquantized model; for methods that need pairs. */
+  /**
+   * G = E[x_full xᵀ] (columns, columns), x_full the inputs in the unquantized model; for methods that need pairs. Not
+   * known for convolutions.
+   */
   readonly cross?: Float64Array | undefined;
+  /** T = W G (rows, columns), what the exact weight would give against the present inputs; W H where it is not known. */
+  readonly target?: Float64Array | undefined;
   /** What `RoundingMethod.goal` gave, where it was asked before. */
   readonly goal?: Float32Array | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; for methods that need the curvature, where it is known. */
@@ -39,6 +46,8 @@ export interface Rounded {
   readonly scales: Float32Array;
   /** (rows, groups); null where every zero is 2^(bits-1). */
   readonly zeroPoints: Uint8Array | null;
+  /** E_r (H + damping) E_rᵀ of the error E of each row towards what was aimed at, where the method knows it. */
+  readonly losses?: Float64Array;
   /** Numbers for the report (damping used, dead columns, …). */
   readonly facts: Readonly<Record<string, number>>;
   /** What had to be done instead of what was asked, in words; reported as a fallback. */

@@ -1,6 +1,7 @@
 import { internalError } from '../../../errors.ts';
-import { chooseGrid, matmul, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
+import { chooseGrid, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
+import { factorFacts, factorOf } from './factor.ts';
 import type { RoundingMethod, RoundingProblem } from './method.ts';
 
 /** Share of the mean diagonal of H that keeps the target near the weight where inputs say nothing. */
@@ -23,24 +24,18 @@ const withRidge = (matrix: Float64Array, columns: number, amount: number): Float
 
 /**
  * The weight that, on the inputs as they have become, comes nearest to what the exact weight gives on the inputs as they
- * were: W (G + δ)(H + δ)⁻¹, G = E[x_full xᵀ]; G = H where the inputs as they were are not known.
+ * were: (T + δW)(H + δ)⁻¹, T = W E[x_full xᵀ]; the weight itself where the inputs as they were are not known.
  */
 const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => {
-  const { weight, rows, columns, signal, gram } = problem;
+  const { weight, rows, columns, signal, gram, target } = problem;
   if (!gram) throw internalError('qronos was called without H');
-  const cross = problem.cross ?? gram;
+  if (!target) return weight;
   let trace = 0;
   for (let column = 0; column < columns; column++) trace += gram[column * (columns + 1)]!;
   const delta = trace > 0 ? (ridge * trace) / columns : 1;
-  const a = Float64Array.from(weight);
-  const right = await matmul({ a, rows, inner: columns, b: withRidge(cross, columns, delta), columns, signal });
-  const solved = await solveSymmetricPositive(
-    withRidge(gram, columns, delta),
-    columns,
-    transposed(right, rows, columns),
-    rows,
-    { signal },
-  );
+  const right = target.map((value, index) => value + delta * weight[index]!);
+  const left = withRidge(gram, columns, delta);
+  const solved = await solveSymmetricPositive(left, columns, transposed(right, rows, columns), rows, { signal });
   return Float32Array.from(transposed(solved, columns, rows));
 };
 
@@ -68,27 +63,9 @@ export const qronos: RoundingMethod = {
     const grids = await chooseGrid({ weight, rows, columns, ...grid, signal });
     const target = problem.goal ?? (await targetWeight(problem));
     const damp = settings.damp / 10;
-    const solved = await solve({
-      weight: target,
-      rows,
-      columns,
-      hessian: gram,
-      ...grid,
-      grids,
-      actOrder: settings.actOrder,
-      damp,
-      maxDampRetries: dampRetries,
-      signal,
-    });
-    const { codes, scales, zeroPoints, dampUsed, deadColumns } = solved;
-    return {
-      codes,
-      scales,
-      zeroPoints,
-      facts: { damp: dampUsed, dead_columns: deadColumns },
-      ...(solved.dampRetries > 0
-        ? { fallback: `H is not positive definite with damping ${damp}: ${dampUsed} was needed` }
-        : {}),
-    };
+    const factor = await factorOf(problem, gram, { damp, maxDampRetries: dampRetries });
+    const solved = await solve({ weight: target, rows, columns, factor, ...grid, grids, signal });
+    const { codes, scales, zeroPoints, losses } = solved;
+    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, damp) };
   },
 };

@@ -64,6 +64,15 @@ export const averageFinding = (units: readonly WeightUnit[]): Finding[] => {
   return [{ kind: 'fact', text: `codes have ${(bits / weights).toFixed(2)} bits on average over ${weights} weights` }];
 };
 
+/** Weights that integers with scales and zero points make larger. */
+export const growthFindings = (units: readonly WeightUnit[]): Finding[] =>
+  units.flatMap(({ name, scheme, sites: [site] }) => {
+    const [before, after] = [siteTensor(site).byteLength, packedBytes(scheme, site.rows, site.columns)];
+    if (after <= before) return [];
+    const text = `${name} would take ${after} bytes instead of ${before}: scales and zero points outweigh what its integers save`;
+    return [{ kind: 'warning' as const, site: name, text }];
+  });
+
 /** Bytes that rounding needs at once beside the program: the packed results, and the largest weight with its H. */
 const memoryFor = (units: readonly WeightUnit[]): number => {
   let results = 0;
@@ -90,5 +99,10 @@ export const planSummary = (
   plan: WeightPlan,
 ): { readonly memoryBytes: number; readonly findings: readonly Finding[] } => ({
   memoryBytes: memoryFor(plan.units),
-  findings: [...plan.findings, ...averageFinding(plan.units), ...schemeFindings(plan.units)],
+  findings: [
+    ...plan.findings,
+    ...averageFinding(plan.units),
+    ...growthFindings(plan.units),
+    ...schemeFindings(plan.units),
+  ],
 });

@@ -7,6 +7,7 @@ import type { Finding } from '../../../recipe/events.ts';
 import { type RoundingMethodName, roundingMethods } from '../methods/index.ts';
 import type { WeightOptions } from '../options.ts';
 import { allocatedScheme } from './allocation.ts';
+import { expectUnquantized, isPacked } from './already.ts';
 import { automaticMethod } from './automatic.ts';
 import { clipNeedsGram, describeScheme, type WeightScheme } from './scheme.ts';
 import { compileSelector, findUnmatched, selectSites } from './select.ts';
@@ -142,7 +143,8 @@ const supportedTypes: readonly string[] = ['float32', 'float16', 'bfloat16'];
 /**
  * Decides what happens to every site, without reading a weight.
  * `calibrated`: whether calibration data will be there (what 'auto' depends on).
- * @throws CompressError 'recipe' for a pattern that is no regular expression.
+ * @throws CompressError 'recipe' for a pattern that is no regular expression, and for a model that is quantized already
+ * unless the options allow it.
  */
 export const planWeights = (program: Program, options: WeightOptions, calibrated: boolean): WeightPlan => {
   const sites = findSites(program);
@@ -152,10 +154,12 @@ export const planWeights = (program: Program, options: WeightOptions, calibrated
   const findings: Finding[] = [...selectionFindings, ...findUnmatched('overrides', selectors, sites)];
   const kept = new Map(unselected);
   const wishes = new Map<Site, Wish>();
+  expectUnquantized(program, chosen, options.already);
   for (const site of chosen) {
     const wish = wishFor(site, options, matchers);
     const { dtype } = siteTensor(site);
     if (typeof wish === 'string') kept.set(site, wish);
+    else if (isPacked(site) && options.already === 'keep') kept.set(site, 'its weights are integers already');
     else if (!supportedTypes.includes(dtype))
       kept.set(site, `${dtype} weights cannot be rounded; convert to float32 first`);
     else wishes.set(site, wish);

@@ -1,7 +1,9 @@
 import { type SitePacking, siteTensor } from '../../../analysis/site-weights.ts';
+import { matmul } from '../../../kernels/index.ts';
 import { roundWithBestClip } from '../methods/best-clip.ts';
 import { roundingMethods } from '../methods/index.ts';
-import type { RoundingSettings } from '../methods/method.ts';
+import { reduceRanges } from '../methods/magr.ts';
+import type { RoundingProblem, RoundingSettings } from '../methods/method.ts';
 import { PackedAssembler } from './assembler.ts';
 import { locateNumeric } from './locate.ts';
 import type { Piece } from './pieces.ts';
@@ -15,6 +17,19 @@ export interface RoundedUnit {
   readonly facts: Readonly<Record<string, number>>;
   readonly fallbacks: readonly string[];
 }
+
+/** T = W G of a piece whose G is known. */
+const targetOf = async (piece: Piece, weight: Float32Array, signal: AbortSignal): Promise<Float64Array | undefined> => {
+  const { cross, rowCount: rows, columnCount: columns } = piece;
+  return cross && matmul({ a: Float64Array.from(weight), b: cross, rows, inner: columns, columns, signal });
+};
+
+/** The weight that is rounded in place of the given one: with smaller ranges, where that is asked for and H is known. */
+const prepared = async (weight: Float32Array, problem: Omit<RoundingProblem, 'weight'>): Promise<Float32Array> => {
+  const { gram, settings } = problem;
+  if (!gram || settings.magr === 0) return weight;
+  return reduceRanges({ ...problem, weight, gram, share: settings.magr });
+};
 
 /** Rounds one weight, piece by piece. */
 export class UnitRounder {
@@ -46,23 +61,24 @@ export class UnitRounder {
     const { scheme, method: name, sites } = this.#unit;
     const [site] = sites;
     const method = roundingMethods[name];
-    const problem = {
-      weight,
+    const common = {
       rows: piece.rowCount,
       columns: piece.columnCount,
       scheme,
       groupSize: Math.min(groupSizeFor(scheme, site.columns), piece.columnCount),
       gram: piece.gram,
       cross: piece.cross,
+      target: await targetOf(piece, weight, this.#signal),
       outputMoment: piece.outputMoment,
       scaleType: siteTensor(site).dtype === 'float16' ? ('float16' as const) : ('float32' as const),
       settings: this.#settings,
       signal: this.#signal,
     };
     try {
+      const problem = { ...common, weight: await prepared(weight, common) };
       const start = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
       const rounded = method.refine ? await method.refine(problem, start) : start;
-      const share = await measureError(problem, rounded);
+      const share = await measureError({ ...problem, weight }, rounded);
       this.#error += share.error;
       this.#reference += share.signal;
       if (piece.gram) this.#errorOf = 'output_error';

@@ -5,8 +5,8 @@ import type { Model } from '../../../ir/model.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
-import { needsGram, planWeights } from './plan.ts';
-import { averageFinding } from './plan-sites.ts';
+import { needsGram, planWeights, type WeightUnit } from './plan.ts';
+import { averageFinding, growthFindings } from './plan-sites.ts';
 import { roundDirectly, type UnitDone } from './run-direct.ts';
 import { roundSequentially } from './run-sequential.ts';
 import { describeScheme } from './scheme.ts';
@@ -30,12 +30,15 @@ export const quantizeWeights = async (
       message: 'bits: auto takes the widths that a sensitivity stage has allocated, and this model carries none',
       hint: 'Put a stage `sensitivity: { average_bits: 3 }` before this one, or name the bits.',
     });
-  const findings: Finding[] = [...plan.findings, ...averageFinding(plan.units)];
+  const findings: Finding[] = [...plan.findings, ...averageFinding(plan.units), ...growthFindings(plan.units)];
+  /** Tokens that reached each expert. */
+  const tokens = new Map<WeightUnit, number>();
   let finished = 0;
   const done: UnitDone = (unit, { facts, fallbacks }) => {
     for (const text of fallbacks) findings.push({ kind: 'fallback', site: unit.name, text });
     const common = { scheme: describeScheme(unit.scheme), method: unit.method };
     emit({ type: 'site-finished', stage: 'quantize', site: unit.name, facts: { ...common, ...facts } });
+    if (facts.tokens !== undefined) tokens.set(unit, facts.tokens);
     finished++;
     const total = plan.units.length;
     emit({ type: 'progress', task: 'rounding weights', done: finished, total, unit: 'weights', item: unit.name });
@@ -55,5 +58,14 @@ export const quantizeWeights = async (
       packSite(unit.sites[0], rounded.packing);
       done(unit, rounded);
     });
-  return { model: { ...model, program }, findings };
+  return { model: { ...model, program }, findings: [...findings, ...fewTokens(tokens)] };
+};
+
+/** Experts that saw fewer tokens than they have inputs. */
+const fewTokens = (tokens: ReadonlyMap<WeightUnit, number>): Finding[] => {
+  const few = [...tokens].filter(([{ sites }, count]) => count < sites[0].columns).sort(([, a], [, b]) => a - b);
+  const [least] = few;
+  if (!least) return [];
+  const text = `${few.length} of ${tokens.size} expert weights saw fewer tokens than they have inputs (least: ${least[0].name}, ${least[1]}): rounded for their layer’s tokens as far as their own are missing`;
+  return [{ kind: 'warning', text }];
 };

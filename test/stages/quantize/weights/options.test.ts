@@ -16,8 +16,9 @@ describe('options of the quantize stage', () => {
       targets: ['*'],
       ignore: [],
       overrides: [],
-      settings: { damp: 0.01, actOrder: true },
+      settings: { damp: 0.01, actOrder: true, magr: 0 },
       sequential: 'site',
+      already: 'refuse',
     });
   });
 

@@ -4,18 +4,42 @@ use super::Descent;
 use crate::kernel::linalg::Real;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
+use rayon::prelude::*;
 
 /// Rows whose scales are fitted together.
 const REFIT_ROWS: usize = 8;
+
+/// Columns by group, and the rows of A in that order: products over one group read them in one piece.
+pub(super) struct ByGroup<T> {
+    columns: Vec<usize>,
+    a: Vec<T>,
+}
+
+impl<T: Real> ByGroup<T> {
+    /// From A (columns, columns) and the group of each of its columns; empty where no scale will be fitted.
+    pub(super) fn new(a: &[T], group: &[usize], refit: bool) -> Self {
+        if !refit {
+            return ByGroup { columns: vec![], a: vec![] };
+        }
+        let n = group.len();
+        let mut columns: Vec<usize> = (0..n).collect();
+        columns.sort_by_key(|&column| group[column]);
+        let a = columns.iter().flat_map(|&column| a[column * n..][..n].iter().copied()).collect();
+        ByGroup { columns, a }
+    }
+}
 
 impl<T: Real> Descent<'_, T> {
     /// Fits the scales of a block's rows to their codes: least squares in the metric, a few rows at a time, each by a
     /// step along the fitted direction that is never longer than where the quadratic is least.
     pub(super) fn refit(&mut self, block: std::ops::Range<usize>, slope: &mut [T]) {
         let n = self.size.columns;
+        let mut systems = self.scale_systems(block.clone());
+        let each = self.groups * self.groups;
         for first in block.clone().step_by(REFIT_ROWS) {
             let last = (first + REFIT_ROWS).min(block.end);
-            let wanted = self.fitted_steps(first..last, block.start, slope);
+            let own = &mut systems[(first - block.start) * each..(last - block.start) * each];
+            let wanted = self.fitted_steps(first..last, block.start, slope, own);
             let length = self.best_length(first..last, block.start, &wanted, slope);
             if length <= 0.0 {
                 continue;
@@ -57,39 +81,57 @@ impl<T: Real> Descent<'_, T> {
         .collect()
     }
 
-    /// The change of each scale that is best for its row alone: (U A Uᵀ) Δs = U F / B_ii.
-    fn fitted_steps(&self, rows: std::ops::Range<usize>, block: usize, slope: &[T]) -> Vec<f64> {
+    /// U A Uᵀ of each row, (rows, groups, groups): U (groups, columns) holds the row's codes less zero points, each in
+    /// the line of its group.
+    fn scale_systems(&self, rows: std::ops::Range<usize>) -> Vec<f64> {
+        let by_group = &self.inputs.by_group;
         let (n, groups, height) = (self.size.columns, self.groups, rows.len());
-        let units: Vec<Vec<f64>> = rows.clone().map(|row| self.steps_of(row)).collect();
+        let units: Vec<Vec<f64>> = rows.map(|row| self.steps_of(row)).collect();
         let mut systems = vec![0.0; height * groups * groups];
+        let mut through = vec![T::default(); height * n];
+        let mut begin = 0;
         for group in 0..groups {
-            let members: Vec<usize> = (0..n).filter(|&column| self.group_of(column) == group).collect();
+            let width = by_group.columns[begin..].iter().take_while(|&&column| self.group_of(column) == group).count();
+            let members = &by_group.columns[begin..begin + width];
             let left: Vec<T> = units.iter().flat_map(|units| members.iter().map(|&c| T::from_f64(units[c]))).collect();
-            let right: Vec<T> = members.iter().flat_map(|&c| self.a[c * n..(c + 1) * n].iter().copied()).collect();
-            let mut through = vec![T::default(); height * n];
             product(
                 MatMut::from_row_major_slice_mut(&mut through, height, n),
                 Accum::Replace,
-                MatRef::from_row_major_slice(&left, height, members.len()),
-                MatRef::from_row_major_slice(&right, members.len(), n),
+                MatRef::from_row_major_slice(&left, height, width),
+                MatRef::from_row_major_slice(&by_group.a[begin * n..(begin + width) * n], width, n),
                 T::from_f64(1.0),
             );
-            for (local, units) in units.iter().enumerate() {
-                let system = &mut systems[(local * groups + group) * groups..][..groups];
-                for (column, (unit, value)) in units.iter().zip(&through[local * n..]).enumerate() {
-                    system[self.group_of(column)] += unit * value.to_f64();
+            let lines = systems.par_chunks_mut(groups * groups).zip(units.par_iter().zip(through.par_chunks(n)));
+            lines.for_each(|(system, (units, through))| {
+                let line = &mut system[group * groups..][..groups];
+                for (column, (unit, value)) in units.iter().zip(through).enumerate() {
+                    line[self.group_of(column)] += unit * value.to_f64();
                 }
-            }
+            });
+            begin += width;
         }
-        let mut steps = vec![0.0; height * groups];
-        for (local, row) in rows.enumerate() {
+        systems
+    }
+
+    /// The change of each scale that is best for its row alone: (U A Uᵀ) Δs = U F / B_ii.
+    fn fitted_steps(
+        &self,
+        rows: std::ops::Range<usize>,
+        block: usize,
+        slope: &[T],
+        systems: &mut [f64],
+    ) -> Vec<f64> {
+        let (n, groups) = (self.size.columns, self.groups);
+        let mut steps = vec![0.0; rows.len() * groups];
+        let lines = steps.par_chunks_mut(groups).zip(systems.par_chunks_mut(groups * groups)).enumerate();
+        lines.for_each(|(local, (right, system))| {
+            let row = rows.start + local;
             let own = self.weight_of(row, row);
-            let right = &mut steps[local * groups..][..groups];
-            for (column, (unit, f)) in units[local].iter().zip(&slope[(row - block) * n..]).enumerate() {
+            for (column, (unit, f)) in self.steps_of(row).iter().zip(&slope[(row - block) * n..]).enumerate() {
                 right[self.group_of(column)] += unit * f.to_f64() / own;
             }
-            solve_ridged(&mut systems[local * groups * groups..][..groups * groups], right);
-        }
+            solve_ridged(system, right);
+        });
         steps
     }
 
@@ -102,7 +144,7 @@ impl<T: Real> Descent<'_, T> {
             MatMut::from_row_major_slice_mut(&mut through, height, n),
             Accum::Replace,
             MatRef::from_row_major_slice(&moves, height, n),
-            MatRef::from_row_major_slice(&self.a, n, n),
+            MatRef::from_row_major_slice(&self.inputs.a, n, n),
             T::from_f64(1.0),
         );
         let dot = |x: &[T], y: &[T]| x.iter().zip(y).map(|(x, y)| x.to_f64() * y.to_f64()).sum::<f64>();

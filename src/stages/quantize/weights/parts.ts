@@ -1,0 +1,36 @@
+import { gramBytes, inputValue } from '../../../calibration/statistics/gram.ts';
+import type { Node, Value } from '../../../ir/graph.ts';
+import { needsGram, type WeightUnit } from './plan.ts';
+
+/** Units that are rounded from one look at the data. */
+export type Step = readonly WeightUnit[];
+
+/** Units by the level of their first site: those of one level (q, k and v; all experts) do not depend on each other. */
+export const stepsByLevel = (units: readonly WeightUnit[], levels: ReadonlyMap<Node, number>): Step[] => {
+  const steps = new Map<number, WeightUnit[]>();
+  for (const unit of units) {
+    const level = Math.min(...unit.sites.map((site) => levels.get(site.node) ?? 0));
+    steps.set(level, [...(steps.get(level) ?? []), unit]);
+  }
+  return [...steps].sort(([one], [other]) => one - other).map(([, step]) => step);
+};
+
+/** A step in parts whose second moments fit the budget together, at least one unit each. */
+export const partsWithin = (step: Step, maxBytes: number): Step[] => {
+  const parts: WeightUnit[][] = [[]];
+  const counted = new Set<Value>();
+  let bytes = 0;
+  for (const unit of step) {
+    const [site] = unit.sites;
+    const more = needsGram(unit) && !counted.has(inputValue(site)) ? gramBytes(site) : 0;
+    if (bytes + more > maxBytes && bytes > 0) {
+      parts.push([]);
+      bytes = 0;
+      counted.clear();
+    }
+    parts.at(-1)!.push(unit);
+    bytes += more;
+    counted.add(inputValue(site));
+  }
+  return parts;
+};
