@@ -1,19 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
-import type { Dataset } from '../../src/calibration/dataset.ts';
+import { expect, test } from 'vitest';
 import { gradientDiagonal, gradientMoment, inputMoment } from '../../src/curvature/moments.ts';
 import { changeMeter, predictLoss } from '../../src/curvature/predict.ts';
 import { curvatureOf } from '../../src/curvature/store.ts';
-import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import type { Program } from '../../src/ir/graph.ts';
 import { parseProgram } from '../../src/ir/text/parse.ts';
 import { Random } from '../../src/random.ts';
-import { memoryStore } from '../../src/stages/memory-store.ts';
+import { contextIn, normalSamples, scratchFolder } from './workbench.ts';
 
-const scratch = mkdtempSync(join(tmpdir(), 'modelpress-curvature-'));
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+const scratch = scratchFolder();
 
 const network = (classes = 10): Program =>
   parseProgram(`program opset=21
@@ -29,35 +23,10 @@ graph g(x: float32[N, 24]) -> (logits) {
 }
 `);
 
-const normals = (fingerprint = 'normal'): Dataset => ({
-  description: 'normal numbers',
-  length: 3,
-  fingerprint,
-  sample: async (index) => {
-    const data = Float32Array.from(new Random(index, fingerprint).normals(5 * 24));
-    return { kind: 'arrays', arrays: new Map([['', { dtype: 'float32', shape: [5, 24], data }]]) };
-  },
-});
+const normals = (name = 'normal') => normalSamples([5, 24], 3, name);
 
-const contextOf = (kept: Map<string, Uint8Array>, maxMemoryBytes = 2 ** 30) => {
-  let sessions = 0;
-  return {
-    engine: {
-      ...onnxruntimeEngine,
-      open: (...given: Parameters<typeof onnxruntimeEngine.open>) => {
-        sessions++;
-        return onnxruntimeEngine.open(...given);
-      },
-    },
-    seed: 1,
-    scratch: { directory: scratch },
-    shared: memoryStore(kept),
-    maxMemoryBytes,
-    emit: () => {},
-    signal: new AbortController().signal,
-    sessions: () => sessions,
-  };
-};
+const contextOf = (kept: Map<string, Uint8Array>, maxMemoryBytes = 2 ** 30) =>
+  contextIn(scratch, { kept, maxMemoryBytes });
 
 test('a second stage collects nothing, whichever sites it wants; other weights, samples or seeds are collected anew', async () => {
   const kept = new Map<string, Uint8Array>();
