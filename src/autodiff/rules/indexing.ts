@@ -139,6 +139,17 @@ const positions = (build: OperatorBuilder, value: Value, axis: number): Value =>
   );
 };
 
+/**
+ * Pads of some axes as pads of all. Pad can be told the axes, but onnxruntime loses them when it moves a Transpose past
+ * such a Pad.
+ */
+const padsOfAll = (build: OperatorBuilder, pads: Value, axes: readonly number[], rank: number): Value =>
+  build.call('ScatterElements', [
+    build.integers(new Array<number>(2 * rank).fill(0)),
+    build.integers([...axes, ...axes.map((axis) => axis + rank)]),
+    pads,
+  ]);
+
 /** A Slice with steps of 1 is undone by padding with zeros. */
 const padSlice = ({ node, build, gradient, input }: RuleContext, axes: readonly number[]): Value => {
   const pick = (shape: Value): Value => build.call('Gather', [shape, build.integers(axes)], { axis: intAttribute(0) });
@@ -149,7 +160,8 @@ const padSlice = ({ node, build, gradient, input }: RuleContext, axes: readonly 
   const before = build.call('Min', [build.call('Max', [fromEnd, zero]), lengths]);
   const after = build.subtract(build.subtract(lengths, before), pick(build.call('Shape', [gradient])));
   const pads = build.call('Concat', [before, after], { axis: intAttribute(0) });
-  return build.typed(build.call('Pad', [gradient, pads, undefined, build.integers(axes)]), node.inputs[0]!.type);
+  const rank = rankOf(input(0))!;
+  return build.typed(build.call('Pad', [gradient, padsOfAll(build, pads, axes, rank)]), node.inputs[0]!.type);
 };
 
 /**
@@ -223,13 +235,16 @@ export const padRule: Rule = (context) => {
             'Pad',
             [
               x,
-              build.call(
-                'Gather',
-                [input(1), build.integers([...remaining, ...remaining.map((other) => other + half)])],
-                { axis: intAttribute(0) },
+              padsOfAll(
+                build,
+                build.call(
+                  'Gather',
+                  [input(1), build.integers([...remaining, ...remaining.map((other) => other + half)])],
+                  { axis: intAttribute(0) },
+                ),
+                remaining.map((other) => axes[other]!),
+                rankOf(x)!,
               ),
-              undefined,
-              build.integers(remaining.map((other) => axes[other]!)),
             ],
             { mode: textAttribute(mode) },
           );
