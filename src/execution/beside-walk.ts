@@ -3,10 +3,11 @@ import { internalError } from '../errors.ts';
 import type { Value } from '../ir/graph.ts';
 import { type BlockRun, BlockWalk, type BlockWalkOptions } from './block-walk.ts';
 
-/** The value of this name among those that a block reads or computes. */
+/** The value of this name among those that a block computes or reads; what needs no product is computed where it is read. */
 const namesake = (block: Block, name: string): Value | undefined =>
   block.nodes.flatMap((node) => node.outputs).find((output) => output?.name === name) ??
-  block.inputs.find((input) => input.name === name);
+  block.inputs.find((input) => input.name === name) ??
+  block.nodes.flatMap((node) => node.inputs).find((input) => input?.name === name);
 
 /**
  * A program that is walked beside a changed one, to compare values of the same name. It may be cut in other blocks:
