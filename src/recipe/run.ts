@@ -5,6 +5,8 @@ import { CompressError, exitCodeOf, exitCodes, formatError } from '../errors.ts'
 import { onnxruntimeEngine } from '../execution/onnxruntime.ts';
 import { setThreads } from '../kernels/index.ts';
 import { Pause } from '../pause.ts';
+import { courseOf } from '../report/course.ts';
+import { readEvents } from '../report/read-events.ts';
 import type { ReportArtifact, RunReport } from '../report/schema.ts';
 import { Cache, cacheDirectory } from './cache.ts';
 import { contentKey } from './cache-keys.ts';
@@ -32,10 +34,12 @@ export interface RunOptions {
 
 const reportName = 'report.json';
 const eventsName = 'events.ndjson';
+const pageName = 'report.html';
 
 /**
  * Runs a recipe: measures the model, runs the stages, writes every format, measures what was written, judges the
- * gates, and puts the output folder in place. A failed gate is an outcome, not an error: the output is written.
+ * gates, and puts the output folder in place, with the log of its events and a report for people. A failed gate is an
+ * outcome, not an error: the output is written.
  * @throws CompressErrors for everything that is wrong before the work begins; CompressError 'interrupted' when the
  * signal fires, after which the same recipe goes on where it was.
  */
@@ -63,6 +67,9 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       emit({ type: 'run-finished', outcome: report.outcome, peakMemoryBytes: peakMemory() });
       log.close();
       writeWhole(join(recipe.output, eventsName), readFileSync(folder.eventFile));
+      const { reportPage } = await import('../report/html/page.ts');
+      const course = courseOf(readEvents(folder.eventFile));
+      writeWhole(join(recipe.output, pageName), reportPage({ ...report, ...(course ? { course } : {}) }));
       return report;
     } catch (error) {
       const ended = signal.aborted ? interruption(error) : error;

@@ -28,6 +28,12 @@ const bare = (value: number, unit: string | undefined): string => {
 export const formatInUnit = (value: number, unit: string | undefined): string =>
   unit === 'bytes' ? formatBytes(value) : `${bare(value, unit)}${unitSuffix(unit)}`;
 
+/** A round number of an axis: `62 %`, `5.5`, `0.2 nats`. */
+export const formatMark = (value: number, unit: string | undefined): string => {
+  if (unit === 'bytes') return formatBytes(value);
+  return unit === 'fraction' ? `${formatNumber(value * 100, 4)} %` : `${formatNumber(value, 4)}${unitSuffix(unit)}`;
+};
+
 /** `5.6328 ±0.091`: the value, the half width of its confidence interval, and its unit. */
 export const formatResult = ({ value, interval, unit }: MetricResult): string => {
   if (interval === undefined || !(interval > 0) || unit === 'bytes') return formatInUnit(value, unit);

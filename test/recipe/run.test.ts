@@ -56,6 +56,7 @@ describe('a run', () => {
       'manifest.json',
       'onnx-matmulnbits',
       'onnx-qdq',
+      'report.html',
       'report.json',
     ]);
     expect(readdirSync(join(output, 'onnx-qdq'))).toEqual(

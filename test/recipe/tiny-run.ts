@@ -47,12 +47,12 @@ gates:
   - size: { ratio: 0.5 }
 `;
 
-/** Bytes of every file below a folder, by name, without the log of events, which holds times. */
+/** Bytes of every file below a folder, by name, without the log of events and the page made from it, which hold times. */
 export const contentsOf = (directory: string): Map<string, string> =>
   new Map(
     readdirSync(directory, { recursive: true, encoding: 'utf8' })
       .sort()
-      .filter((name) => statSync(join(directory, name)).isFile() && name !== 'events.ndjson')
+      .filter((name) => statSync(join(directory, name)).isFile() && !['events.ndjson', 'report.html'].includes(name))
       .map((name) => [
         relative(directory, join(directory, name)),
         readFileSync(join(directory, name)).toString('base64'),

@@ -1,8 +1,8 @@
 import { formatBytes } from '../../recipe/quantity.ts';
 import { formatDuration, formatNumber } from '../../report/numbers.ts';
+import type { Step, StepState } from '../../report/steps.ts';
 import { printable, type Style } from '../style.ts';
 import type { RunView } from '../view/run-view.ts';
-import type { Step, StepState } from '../view/steps.ts';
 import type { Task } from '../view/tasks.ts';
 import type { FrameOptions } from './frame.ts';
 
@@ -32,7 +32,7 @@ const title = (step: Step): string => (step.kind === 'write' ? `write ${step.nam
 export const stepLines = (view: RunView, { style, nowMs }: FrameOptions, room: number): string[] => {
   const width = Math.max(...view.steps.map((step) => title(step).length), 0);
   const lines = view.steps.map((step) => {
-    const facts = [stepTime(step, nowMs), step.result].filter(Boolean).join('  ');
+    const facts = [stepTime(step, nowMs), view.resultOf(step)].filter(Boolean).join('  ');
     const mark = stateStyle(step.state, style)(`${symbols[step.state]} ${title(step)}`);
     return `  ${mark}${' '.repeat(width - title(step).length)}  ${style.dim(facts)}`.trimEnd();
   });

@@ -1,10 +1,10 @@
 import type { Finding, MetricResult, TimedEvent } from '../../recipe/events.ts';
 import { formatBytes } from '../../recipe/quantity.ts';
 import { formatResult } from '../../report/numbers.ts';
+import { type Step, StepTracker } from '../../report/steps.ts';
 import { printable } from '../style.ts';
 import type { RunFacts } from '../summary.ts';
 import { Series } from './series.ts';
-import { beginStep, endStep, plannedSteps, type Step } from './steps.ts';
 import { Tasks } from './tasks.ts';
 
 type EventOf<Type extends TimedEvent['type']> = Extract<TimedEvent, { type: Type }>;
@@ -31,7 +31,6 @@ export class RunView {
   recipe = '';
   output = '';
   version = '';
-  steps: readonly Step[] = [];
   tasks = new Tasks();
   readonly series = new Series();
   readonly sites: EventOf<'site-finished'>[] = [];
@@ -43,14 +42,21 @@ export class RunView {
   paused = false;
   atMs = 0;
   finished: EventOf<'run-finished'> | undefined;
+  readonly #tracker = new StepTracker();
+  /** What came of the steps, in a few words. */
+  readonly #results = new Map<Step, string>();
   readonly #before: RunFacts['before'][number][] = [];
   readonly #after: RunFacts['after'][number][] = [];
   readonly #gates: RunFacts['gates'][number][] = [];
   readonly #artifacts: RunFacts['artifacts'][number][] = [];
 
-  /** The step that goes on, or undefined before the first and after the last. */
-  get current(): Step | undefined {
-    return this.steps.find((step) => step.state === 'running');
+  get steps(): readonly Step[] {
+    return this.#tracker.steps;
+  }
+
+  /** What came of a step, in a few words. */
+  resultOf(step: Step): string {
+    return this.#results.get(step) ?? '';
   }
 
   get facts(): RunFacts {
@@ -59,19 +65,15 @@ export class RunView {
 
   apply(event: TimedEvent): void {
     this.atMs = event.atMs;
+    if (this.#tracker.apply(event)) this.#clearStep();
     switch (event.type) {
       case 'run-started':
         this.#start(event);
         return;
       case 'stage-started':
-        this.#begin('stage', event.index, event.atMs);
-        return;
       case 'stage-cached':
-        this.#begin('stage', event.index, event.atMs);
-        this.#endStage(event.index, 'cached', event.atMs);
         return;
       case 'stage-finished':
-        this.#endStage(event.index, 'done', event.atMs);
         for (const finding of event.findings) this.#finding(finding);
         return;
       case 'progress':
@@ -93,7 +95,10 @@ export class RunView {
         return;
       case 'artifact-written':
         this.#artifacts.push(event);
-        this.#written(event);
+        this.#tell(
+          this.steps.filter((step) => step.kind === 'write')[this.#artifacts.length - 1],
+          formatBytes(event.bytes),
+        );
         return;
       case 'gate':
         this.#gates.push(event);
@@ -131,18 +136,11 @@ export class RunView {
     this.output = event.output;
     this.version = event.version;
     this.memory = { now: 0, peak: 0, limit: event.maxMemoryBytes };
-    this.steps = plannedSteps(event.stages, event.formats);
-    this.#begin('before', 0, event.atMs);
+    this.#results.clear();
   }
 
-  #step(kind: Step['kind'], index: number): Step | undefined {
-    return this.steps.filter((step) => step.kind === kind)[index];
-  }
-
-  #begin(kind: Step['kind'], index: number, atMs: number): void {
-    const step = this.#step(kind, index);
-    if (step?.state !== 'waiting') return;
-    beginStep(this.steps, step, atMs);
+  /** What belongs to the step before is of no interest in the next. */
+  #clearStep(): void {
     this.tasks = new Tasks();
     this.series.clear();
     this.sites.length = 0;
@@ -150,38 +148,19 @@ export class RunView {
     this.judged = [];
   }
 
-  #endStage(index: number, state: 'done' | 'cached', atMs: number): void {
-    const step = this.#step('stage', index);
-    if (step) endStep(step, state, atMs);
-    const next = this.#step('stage', index + 1);
-    if (!next) this.#begin('write', 0, atMs);
-  }
-
   #metric(event: EventOf<'metric'>): void {
     const words = `${resultWords(event.result)} ${formatResult(event.result)}`;
     if (event.model === 'before') {
       this.#before.push(event.result);
-      const step = this.#step('before', 0);
-      if (step) step.result = [step.result, words].filter(Boolean).join(', ');
-      if (event.result.metric === 'size' && this.steps.every(({ kind }) => kind !== 'stage'))
-        this.#begin('write', 0, event.atMs);
+      this.#tell(this.steps[0], words);
       return;
     }
     this.#after.push({ format: event.format, result: event.result });
-    this.#begin('after', 0, event.atMs);
     this.#say('note', `after, ${event.format}: ${words}`);
   }
 
-  #written(event: EventOf<'artifact-written'>): void {
-    const index = this.#artifacts.length - 1;
-    this.#begin('write', index, event.atMs);
-    const step = this.#step('write', index);
-    if (step) {
-      endStep(step, 'done', event.atMs);
-      step.result = formatBytes(event.bytes);
-    }
-    if (this.#step('write', index + 1)) this.#begin('write', index + 1, event.atMs);
-    else this.#begin('after', 0, event.atMs);
+  #tell(step: Step | undefined, words: string): void {
+    if (step) this.#results.set(step, [this.#results.get(step), words].filter(Boolean).join(', '));
   }
 
   #finding({ kind, text, site }: Finding): void {
@@ -199,9 +178,6 @@ export class RunView {
     this.finished = event;
     this.paused = false;
     this.memory = { ...this.memory, peak: Math.max(this.memory.peak, event.peakMemoryBytes) };
-    const good = event.outcome === 'done' || event.outcome === 'gate-failed';
-    const { current } = this;
-    if (current) endStep(current, good ? 'done' : 'failed', event.atMs);
     if (event.error) this.#say('bad', event.error);
   }
 }
