@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kernelBenchmarks } from './kernels.ts';
 import { rtnLargeBenchmark } from './rtn-large.ts';
+import { startupBenchmark } from './startup.ts';
 
 interface Figure {
   readonly name: string;
@@ -21,9 +22,11 @@ const readAccepted = (): Map<string, Figure> => {
 };
 
 const measure = async (): Promise<Figure[]> => {
+  const startup = startupBenchmark();
   const kernels = await kernelBenchmarks();
   const large = await rtnLargeBenchmark();
   return [
+    { name: 'compress --help beside a Node that does nothing', value: startup.helpMs / startup.nodeMs, unit: '×' },
     ...kernels.map(({ name, value, unit }) => ({ name, value, unit })),
     { name: 'rtn 4 bits of a 1.5 GB model: time', value: large.seconds, unit: 's' },
     { name: 'rtn 4 bits of a 1.5 GB model: processor time', value: large.cpuSeconds, unit: 's' },
