@@ -25,6 +25,7 @@ export const commonFlags: readonly RecipeFlag[] = [
     reads: 'text',
   },
   { flags: '--threads <n>', description: 'processor threads (default: all)', key: ['threads'], reads: 'yaml' },
+  { flags: '--no-model-card', description: 'write no README.md', key: ['model_card'], reads: 'refused' },
   { flags: '--strict', description: 'a numeric fallback inside a stage is an error', key: ['strict'], reads: 'given' },
 ];
 

@@ -34,6 +34,8 @@ export interface Recipe {
   readonly gates: readonly Gate[];
   readonly maxMemoryBytes: number;
   readonly threads: number;
+  /** Write a README.md beside every artifact. */
+  readonly modelCard: boolean;
   /** A numeric fallback inside a stage is an error. */
   readonly strict: boolean;
 }

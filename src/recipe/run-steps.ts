@@ -1,12 +1,18 @@
-import { basename } from 'node:path';
+import { statSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import type { ArtifactWriter, WrittenFormat } from '../artifact/write.ts';
 import { CompressError, CompressErrors } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
+import { modelCard } from '../report/card/model-card.ts';
+import { originOf } from '../report/card/source-card.ts';
+import type { RunReport } from '../report/schema.ts';
 import type { Emit, MetricResult } from './events.ts';
 import { type AfterResult, type GateVerdict, judgeGates } from './gates.ts';
 import { type Keyed, type MeasureContext, measureAfter } from './measure.ts';
 import type { PreparedRun } from './prepare.ts';
 import type { Recipe } from './recipe.ts';
+
+const cardName = 'README.md';
 
 /** Writes every format of a recipe into the staging folder. */
 export const writeFormats = async (
@@ -74,4 +80,25 @@ export const judge = (
       ),
     );
   return verdicts;
+};
+
+/** Writes a model card beside every artifact. @param work.source path that the model was opened from. */
+export const writeCards = async (
+  writer: ArtifactWriter,
+  work: {
+    readonly report: RunReport;
+    readonly model: Model;
+    readonly formats: readonly WrittenFormat[];
+    readonly source: string;
+  },
+): Promise<void> => {
+  const { report, model, formats, source } = work;
+  const folder = statSync(source).isDirectory() ? source : dirname(source);
+  const origin = originOf(folder, model.config);
+  for (const [index, artifact] of report.artifacts.entries()) {
+    const { directory, entry } = formats[index] ?? { directory: writer.directory, entry: undefined };
+    const inside = entry === undefined ? undefined : relative(directory, entry).replaceAll('\\', '/');
+    const card = modelCard(report, artifact, { origin, config: model.config, entry: inside });
+    await writer.addFile(join(artifact.directory, cardName), new TextEncoder().encode(card));
+  }
 };

@@ -19,7 +19,7 @@ import type { Recipe } from './recipe.ts';
 import { manifestMetrics, reportBytes, reportedArtifact, reportedRequest, reportFindings } from './report.ts';
 import { openRunFolder } from './run-folder.ts';
 import { runStages } from './run-stages.ts';
-import { judge, measureFormats, writeFormats } from './run-steps.ts';
+import { judge, measureFormats, writeCards, writeFormats } from './run-steps.ts';
 import { writeWhole } from './store.ts';
 import { toolFingerprint } from './tool.ts';
 import { toolVersion } from './version.ts';
@@ -167,6 +167,7 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
         gates,
       };
       await writer.addFile(reportName, reportBytes(report));
+      if (recipe.modelCard) await writeCards(writer, { report, model, formats, source: recipe.model.path });
       await writer.commit(
         {
           version: report.version,

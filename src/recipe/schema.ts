@@ -101,6 +101,10 @@ export const recipeSchema = (parts: RecipeParts) => {
       .max(1024)
       .default(() => availableParallelism())
       .describe('Processor threads; all by default. Never changes results.'),
+    model_card: z
+      .boolean()
+      .default(true)
+      .describe('Write a README.md with metadata for the Hugging Face hub beside every artifact.'),
     strict: z.boolean().default(false).describe('Treat a numeric fallback inside a stage as an error.'),
   });
 };

@@ -29,7 +29,7 @@ export interface BarChart {
 
 const width = 720;
 const longestLabel = 40;
-const letterWidth = 6.4;
+const letterWidth = 7.3;
 
 const shortened = (label: string): string =>
   label.length > longestLabel ? `…${label.slice(label.length - longestLabel + 1)}` : label;

@@ -40,7 +40,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--muted);font-size:.88rem;padding-bottom:.35rem}
 th,td{padding:.28rem .6rem;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
 thead th{color:var(--muted);font-weight:600;font-size:.88rem}
-tbody th{font-weight:500;overflow-wrap:anywhere}
+tbody th{font-weight:500;overflow-wrap:break-word}
 .number{text-align:right;white-space:nowrap}
 .heat{width:auto;min-width:50%;font-size:.88rem}
 .heat td{background:color-mix(in srgb,var(--heat) calc(var(--share,0%)*.6),var(--paper));border:1px solid var(--paper);min-width:3.2rem;print-color-adjust:exact;-webkit-print-color-adjust:exact}
@@ -61,9 +61,12 @@ summary{cursor:pointer;color:var(--c0);margin:.5rem 0}
 footer{color:var(--muted);font-size:.85rem;margin-top:3rem}
 :focus-visible{outline:2px solid var(--c0);outline-offset:2px}
 ${classes}
+@page{margin:14mm}
 @media print{
 :root{${lightTheme}}
 body{max-width:none;padding:0;font-size:11px}
+table,figcaption,h3{font-size:9.5px}
+h3,figcaption{font-size:11px}
 nav,summary{display:none}
 details::details-content{content-visibility:visible;display:block;height:auto}
 figure,.tiles,tr,pre{break-inside:avoid}
