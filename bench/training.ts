@@ -17,7 +17,7 @@ import { buildPrograms, GraphObjective } from '../src/training/graph-objective.t
 import type { LossPlan } from '../src/training/loss-graph.ts';
 import { distributionLosses } from '../src/training/losses/table.ts';
 import { optimizers } from '../src/training/optimizers/table.ts';
-import { Teacher } from '../src/training/teacher.ts';
+import { ModelTeacher } from '../src/training/teacher.ts';
 import { findTrainable, readTrainable } from '../src/training/trainable.ts';
 import { plainWeight } from '../src/training/weights/plain.ts';
 import { benchConfig, benchProgram } from './training-model.ts';
@@ -82,12 +82,13 @@ const loss: LossPlan = {
   scores,
   distributions: [{ loss: distributionLosses[distils ? 'forward-kl' : 'cross-entropy'], weight: 1, mixture: 0 }],
   temperature: 1,
-  teacherShares: [1],
+  teachers: [{ share: 1, kept: undefined }],
   features: [],
+  squares: [],
   windows: true,
 };
 const session = { scratchDirectory: tmpdir() };
-const teacher = await Teacher.open({
+const teacher = await ModelTeacher.open({
   program: teacherProgram,
   values: distils ? [teacherProgram.graph.outputs[0]!] : [],
   dataset: randomWindows,

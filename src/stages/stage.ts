@@ -21,6 +21,8 @@ export interface ModelSource {
   readonly original: Model;
   /** Opens a model that `Stage.references` names, by the same path. */
   open(path: string): Promise<Model>;
+  /** The folder of captured scores that a path of `Stage.references` names; undefined where it names a model. */
+  captureAt?(path: string): string | undefined;
 }
 
 /** What a stage may use. It cannot reach recipe files, outputs, the clock or the terminal. */

@@ -11,6 +11,7 @@ import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
 import { buildStepProgram } from './step-program.ts';
 import { type ObjectivePrograms, type RunLoss, StepRunner } from './step-runner.ts';
+import { taughtFeeds } from './taught.ts';
 import type { Teacher, TeacherRows } from './teacher.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
@@ -134,34 +135,14 @@ export class GraphObjective implements Objective {
     const presence = presenceOf(batch);
     feeds.set(lossInputs.presence, floatArray([presence.length], presence));
     feeds.set(lossInputs.presenceTotal, scalar(totals.presence));
-    for (const [name, array] of await this.#taught(batch)) feeds.set(name, array);
-    return feeds;
-  }
-
-  /** What the teachers say of a batch, padded like it. */
-  async #taught(batch: Batch): Promise<Feeds> {
-    const { teachers, loss } = this.#options;
-    const feeds = new Map<string, ReturnType<typeof floatArray>>();
-    const comparesScores = loss.distributions.some((term) => term.loss.needs === 'teacher');
-    for (const [number, teacher] of teachers.entries()) {
-      const perSample: (readonly TeacherRows[])[] = [];
-      for (const index of batch.indices) perSample.push(await teacher.rowsOf(index));
-      perSample[0]?.forEach(({ width }, place) => {
-        const wanted = place === 0 && comparesScores;
-        const feature = loss.features.some((term) => term.teacherValue === place);
-        if (!wanted && !(number === 0 && feature)) return;
-        const sizes = perSample.map((rows, sample) => rowCount(rows[place]!.data.length / width, batch, sample));
-        const data = new Float32Array(sizes.reduce((sum, size) => sum + size, 0) * width);
-        let at = 0;
-        perSample.forEach((rows, sample) => {
-          data.set(rows[place]!.data, at * width);
-          at += sizes[sample]!;
-        });
-        const name = wanted ? lossInputs.scores(number) : lossInputs.feature(place);
-        feeds.set(name, floatArray([at, width], data));
-        if (wanted && number === 0 && feature) feeds.set(lossInputs.feature(place), floatArray([at, width], data));
-      });
+    feeds.set(lossInputs.presenceMatrix, floatArray([batch.lengths.length, batch.length], presence));
+    const said: (readonly TeacherRows[])[][] = [];
+    for (const teacher of this.#options.teachers) {
+      const ofTeacher: (readonly TeacherRows[])[] = [];
+      for (const index of batch.indices) ofTeacher.push(await teacher.rowsOf(index));
+      said.push(ofTeacher);
     }
+    for (const [name, array] of taughtFeeds(said, this.#options.loss, batch)) feeds.set(name, array);
     return feeds;
   }
 
@@ -177,10 +158,6 @@ export class GraphObjective implements Objective {
 }
 
 const itemsOf = (batch: Batch): number => batch.lengths.reduce((sum, length) => sum + length, 0);
-
-/** Rows that a sample takes in a batch: those of a window are padded to the batch's length. */
-const rowCount = (rows: number, batch: Batch, sample: number): number =>
-  rows === batch.lengths[sample] ? batch.length : rows;
 
 const presenceOf = (batch: Batch): Float32Array => {
   const presence = new Float32Array(batch.lengths.length * batch.length);

@@ -11,6 +11,21 @@ export interface LayerStates {
 
 const prefix = 'block ';
 
+/** The weights of attention of the numbered blocks, (samples, heads, positions, positions), with or without groups of heads. */
+export const attentionWeights = (program: Program): Map<number, Value> => {
+  const found = new Map<number, Value>();
+  for (const block of findBlocks(program)) {
+    if (!block.name.startsWith(prefix)) continue;
+    for (const node of block.nodes) {
+      const [output] = node.outputs;
+      const rank = output?.type?.kind === 'tensor' ? output.type.shape?.length : undefined;
+      if (node.op === 'Softmax' && output && (rank === 4 || rank === 5))
+        found.set(Number(block.name.slice(prefix.length)), output);
+    }
+  }
+  return found;
+};
+
 /**
  * The hidden states around the numbered blocks of a model, in order; empty for graphs whose blocks are not numbered or
  * hand on more than one value.

@@ -3,7 +3,9 @@ import type { OperatorBuilder } from '../ir/build.ts';
 import { intAttribute, type Value } from '../ir/graph.ts';
 import { type Shape, tensorType } from '../ir/shape.ts';
 import type { FeatureLoss } from './losses/features.ts';
+import { keptClasses } from './losses/kept-classes.ts';
 import type { DistributionLoss } from './losses/loss.ts';
+import { type SquareForm, squareLoss, squareOf } from './losses/square.ts';
 import { weightedMean } from './losses/weighted-mean.ts';
 import type { LossContext, LossPart } from './step-program.ts';
 
@@ -14,13 +16,17 @@ export interface DistributionTerm {
   readonly mixture: number;
 }
 
+/** Which axis of a value holds the numbers of one vector. */
+export type ChannelAxis = 'first' | 'last';
+
 /** A feature loss between a value of the student and one of a teacher. */
 export interface FeatureTerm {
   readonly name: string;
   readonly loss: FeatureLoss;
   readonly weight: number;
-  /** A value of the student's program, (…, width). */
+  /** A value of the student's program, (…, width), or (samples, width, …) for 'first'. */
   readonly student: Value;
+  readonly channels: ChannelAxis;
   /** Place of the teacher's value among the values that it was opened with. */
   readonly teacherValue: number;
   readonly teacherWidth: number;
@@ -28,16 +34,36 @@ export interface FeatureTerm {
   readonly projection: number | undefined;
 }
 
+/** Distributions of positions over positions (attention, relations) of the student that are to be a teacher's. */
+export interface SquareTerm {
+  readonly name: string;
+  readonly weight: number;
+  readonly form: SquareForm;
+  readonly student: Value;
+  /** Place of the teacher's distributions among the values that it was opened with. */
+  readonly teacherValue: number;
+}
+
+/** A teacher as the loss sees it. */
+export interface TaughtBy {
+  /** Shares of all teachers sum to 1. */
+  readonly share: number;
+  /** How many of the greatest chances it gives, where it does not give all scores. */
+  readonly kept: number | undefined;
+}
+
+/** What the numbers of an output of classes are. */
+export type ScoreKind = 'scores' | 'probabilities' | 'log-probabilities';
+
 export interface LossPlan {
   /** The student's scores; undefined where only features are compared. */
-  readonly scores:
-    | { readonly value: Value; readonly kind: 'scores' | 'probabilities' | 'log-probabilities' }
-    | undefined;
+  readonly scores: { readonly value: Value; readonly kind: ScoreKind } | undefined;
   readonly distributions: readonly DistributionTerm[];
   readonly temperature: number;
-  /** Shares of the teachers, summing to 1. All give scores; features come from the first. */
-  readonly teacherShares: readonly number[];
+  /** All give scores; features come from the first. */
+  readonly teachers: readonly TaughtBy[];
   readonly features: readonly FeatureTerm[];
+  readonly squares: readonly SquareTerm[];
   /** Whether samples are windows: vectors of rank 3 are then one for each position. */
   readonly windows: boolean;
 }
@@ -49,6 +75,10 @@ export const lossInputs = {
   rowTotal: 'train/row-total',
   presence: 'train/presence',
   presenceTotal: 'train/presence-total',
+  /** Of whole windows: (samples, positions). */
+  presenceMatrix: 'train/presence-matrix',
+  square: (value: number): string => `train/teacher-0/square-${value}`,
+  classes: (teacher: number): string => `train/teacher-${teacher}/classes`,
   scores: (teacher: number): string => `train/teacher-${teacher}/scores`,
   feature: (value: number): string => `train/teacher-0/value-${value}`,
 } as const;
@@ -72,11 +102,33 @@ export const widthOf = (value: Value): number => {
 const asRows = (build: OperatorBuilder, value: Value, width: number): Value =>
   build.typed(build.reshape(value, build.integers([-1, width])), tensorType('float32', [null, width]));
 
+/** A value with the numbers of its vectors along the last axis. @throws 'unsupported' where its rank is not known. */
+export const vectorsOf = (build: OperatorBuilder, value: Value, channels: ChannelAxis): Value => {
+  const shape = shapeOf(value);
+  if (channels === 'last' || (shape && shape.length < 3)) return value;
+  if (!shape)
+    throw new CompressError({
+      code: 'unsupported',
+      message: `the shape of ${value.name} is not known, so its channels cannot be told`,
+      where: { tensor: value.name },
+    });
+  const order = [0, ...shape.slice(2).map((_, index) => index + 2), 1];
+  return build.typed(
+    build.transpose(value, order),
+    tensorType(
+      'float32',
+      order.map((axis) => shape[axis]!),
+    ),
+  );
+};
+
 /** Scores before a softmax: its own input where the graph has one, else logarithms. */
-const scoresOf = (build: OperatorBuilder, value: Value, kind: string): Value => {
+export const logitsOf = (build: OperatorBuilder, value: Value, kind: ScoreKind): Value => {
   if (kind !== 'probabilities') return value;
   const softmax = value.producer?.op === 'Softmax' ? value.producer.inputs[0] : undefined;
-  return softmax ?? build.call('Log', [build.call('Max', [value, build.scalarLike(1e-30, value)])]);
+  return (
+    softmax ?? build.typed(build.call('Log', [build.call('Max', [value, build.scalarLike(1e-30, value)])]), value.type)
+  );
 };
 
 /** Appends the loss that a plan asks for; inputs of `lossInputs` appear as far as they are needed. */
@@ -86,39 +138,75 @@ export const buildLoss = (plan: LossPlan, context: LossContext, extras: readonly
   if (plan.scores && plan.distributions.length > 0) {
     const value = inStep(plan.scores.value);
     const width = widthOf(value);
-    const student = asRows(build, scoresOf(build, value, plan.scores.kind), width);
+    const student = asRows(build, logitsOf(build, value, plan.scores.kind), width);
     const labels = input(lossInputs.labels, tensorType('int64', ['rows']));
     const weights = input(lossInputs.rowWeights, tensorType('float32', ['rows']));
     const total = input(lossInputs.rowTotal, tensorType('float32', []));
     const taught = plan.distributions.some(({ loss }) => loss.needs === 'teacher');
-    const teachers = taught
-      ? plan.teacherShares.map((_, index) => input(lossInputs.scores(index), tensorType('float32', ['rows', width])))
+    const whole = { student, teacher: student, temperature: plan.temperature };
+    const compared = taught
+      ? plan.teachers.map((teacher, index) => comparedWith(plan, context, { index, ...teacher }, student))
       : [];
     for (const { loss, weight, mixture } of plan.distributions) {
-      const of = (teacher: Value): Value =>
-        weightedMean(
-          build,
-          loss.rows({ build, student, teacher, labels, temperature: plan.temperature, mixture }),
-          weights,
-          total,
-        );
-      if (loss.needs === 'labels') parts.push({ name: loss.name, value: of(student), weight });
+      const of = (pair: typeof whole): Value =>
+        weightedMean(build, loss.rows({ build, labels, mixture, ...pair }), weights, total);
+      if (loss.needs === 'labels') parts.push({ name: loss.name, value: of(whole), weight });
       else
-        teachers.forEach((teacher, index) => {
-          const name = teachers.length > 1 ? `${loss.name} of teacher ${index}` : loss.name;
-          parts.push({ name, value: of(teacher), weight: weight * plan.teacherShares[index]! });
+        compared.forEach(({ share, factor, ...pair }, index) => {
+          const name = compared.length > 1 ? `${loss.name} of teacher ${index}` : loss.name;
+          parts.push({ name, value: of(pair), weight: weight * share * factor });
         });
     }
   }
-  if (plan.features.length > 0) parts.push(...buildFeatures(plan, context, extras));
+  const presenceTotal =
+    plan.squares.length + plan.features.length > 0
+      ? input(lossInputs.presenceTotal, tensorType('float32', []))
+      : undefined;
+  if (presenceTotal && plan.squares.length > 0) parts.push(...buildSquares(plan, context, presenceTotal));
+  if (presenceTotal && plan.features.length > 0) parts.push(...buildFeatures(plan, context, extras, presenceTotal));
   return parts;
 };
 
-const buildFeatures = (plan: LossPlan, { build, input, inStep }: LossContext, extras: readonly Value[]): LossPart[] => {
+/**
+ * Scores of the student and of a teacher over the same classes: all, or those that the teacher kept and one for the
+ * rest. What was kept is softened already, so that the factor T² is left to the weight.
+ */
+const comparedWith = (
+  plan: LossPlan,
+  { build, input }: LossContext,
+  { index, share, kept }: TaughtBy & { readonly index: number },
+  student: Value,
+) => {
+  const { temperature } = plan;
+  const width = kept === undefined ? widthOf(student) : kept + 1;
+  const teacher = input(lossInputs.scores(index), tensorType('float32', ['rows', width]));
+  if (kept === undefined) return { student, teacher, temperature, share, factor: 1 };
+  const classes = input(lossInputs.classes(index), tensorType('int64', ['rows', kept]));
+  const reduced = keptClasses(build, student, classes, { kept, temperature });
+  return { student: reduced, teacher, temperature: 1, share, factor: temperature ** 2 };
+};
+
+const buildSquares = (plan: LossPlan, { build, input, inStep }: LossContext, total: Value): LossPart[] => {
+  const presence = input(lossInputs.presenceMatrix, tensorType('float32', ['samples', 'length']));
+  return plan.squares.map(({ name, weight, form, student, teacherValue }) => {
+    const own = squareOf(build, inStep(student), form);
+    const teacher = input(
+      lossInputs.square(teacherValue),
+      tensorType('float32', ['samples', 'heads', 'length', 'length']),
+    );
+    return { name, weight, value: squareLoss(build, own, teacher, [presence, total]) };
+  });
+};
+
+const buildFeatures = (
+  plan: LossPlan,
+  { build, input, inStep }: LossContext,
+  extras: readonly Value[],
+  total: Value,
+): LossPart[] => {
   const presence = input(lossInputs.presence, tensorType('float32', ['positions']));
-  const total = input(lossInputs.presenceTotal, tensorType('float32', []));
-  return plan.features.map(({ name, loss, weight, student, teacherValue, teacherWidth, projection }) => {
-    const own = inStep(student);
+  return plan.features.map(({ name, loss, weight, student, channels, teacherValue, teacherWidth, projection }) => {
+    const own = vectorsOf(build, inStep(student), channels);
     const rows = asRows(build, own, widthOf(own));
     const matrix = projection === undefined ? undefined : extras[projection];
     const projected = matrix

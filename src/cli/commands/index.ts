@@ -23,6 +23,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./slice.ts')).sliceCommand,
   },
   {
+    name: 'auto',
+    summary: 'meet one budget by whatever loses least: ranks, removal, bits',
+    load: async () => (await import('./auto.ts')).autoCommand,
+  },
+  {
     name: 'factorize',
     summary: 'write weights as products of smaller ones without writing a recipe',
     load: async () => (await import('./factorize.ts')).factorizeCommand,
@@ -36,6 +41,11 @@ export const commands: readonly CommandCard[] = [
     name: 'distill',
     summary: 'train a model to behave like another one, without writing a recipe',
     load: async () => (await import('./distill.ts')).distillCommand,
+  },
+  {
+    name: 'capture',
+    summary: 'store what a model says of data, for students to learn from later',
+    load: async () => (await import('./capture.ts')).captureCommand,
   },
   {
     name: 'export',

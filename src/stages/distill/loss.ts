@@ -1,14 +1,24 @@
 import { CompressError } from '../../errors.ts';
+import { OperatorBuilder } from '../../ir/build.ts';
 import type { Program, Value } from '../../ir/graph.ts';
 import { Random } from '../../random.ts';
-import { inheritedLayers, layerStates, spreadLayers } from '../../training/layers.ts';
-import { type FeatureTerm, type LossPlan, widthOf } from '../../training/loss-graph.ts';
+import { attentionWeights, inheritedLayers, layerStates, spreadLayers } from '../../training/layers.ts';
+import {
+  type ChannelAxis,
+  type FeatureTerm,
+  type LossPlan,
+  logitsOf,
+  type SquareTerm,
+  vectorsOf,
+  widthOf,
+} from '../../training/loss-graph.ts';
 import { featureLosses } from '../../training/losses/features.ts';
+import { type SquareForm, squareOf } from '../../training/losses/square.ts';
 import { distributionLosses } from '../../training/losses/table.ts';
 import { plainWeight } from '../../training/weights/plain.ts';
 import type { TrainedWeight } from '../../training/weights/weight.ts';
-import type { DistillOptions, HiddenWish } from './options.ts';
-import { namedValue, scoresOf, type TeacherModel } from './teachers.ts';
+import type { DistillOptions, FeatureWish, HiddenWish, LayerMap } from './options.ts';
+import { namedValue, scoresOf, type TeacherModel, type TeacherSource } from './teachers.ts';
 
 /** The loss of a run, and what it needs beside the student. */
 export interface LossSetup {
@@ -21,7 +31,7 @@ export interface LossSetup {
 
 export interface LossRequest {
   readonly student: Program;
-  readonly teachers: readonly TeacherModel[];
+  readonly teachers: readonly TeacherSource[];
   readonly options: DistillOptions;
   /** Whether samples are windows of tokens. */
   readonly windows: boolean;
@@ -29,45 +39,13 @@ export interface LossRequest {
 }
 
 /** @throws 'mismatch' with both sizes when scores cannot be compared. */
-const checkVocabularies = (student: Value, teacher: Value, origin: string): void => {
-  const own = widthOf(student);
-  const other = widthOf(teacher);
+const checkVocabularies = (own: number, other: number, origin: string): void => {
   if (own === other) return;
   throw new CompressError({
     code: 'mismatch',
     message: `the student scores ${own} classes and the teacher ${origin} scores ${other}, so their distributions cannot be compared`,
     where: { key: 'teacher' },
     hint: 'Take a teacher with the same vocabulary, or learn from hidden states or labels only (losses).',
-  });
-};
-
-/** Pairs of student and teacher states that are to be alike. */
-const hiddenPairs = (
-  { student, teachers, options }: LossRequest,
-  wish: HiddenWish,
-): { readonly name: string; readonly student: Value; readonly teacher: Value }[] => {
-  const own = layerStates(student);
-  const taught = layerStates(teachers[0]!.program);
-  if (own.length === 0 || taught.length === 0)
-    throw new CompressError({
-      code: 'unsupported',
-      message: `the layers of the ${own.length === 0 ? 'student' : 'teacher'} are not known, so hidden states cannot be compared`,
-      where: { key: 'losses.hidden' },
-      hint: 'Use checkpoint folders, or name values (losses: { features: […] }).',
-    });
-  const usual = options.layers
-    ? inheritedLayers(options.layers, taught.length)
-    : spreadLayers(own.length, taught.length);
-  const map = wish.layers ?? usual.map((teacher, index) => [index, teacher] as const);
-  return map.map(([index, place]) => {
-    const state = own[index];
-    const target = taught[place];
-    if (state && target) return { name: `hidden ${index}`, student: state.output, teacher: target.output };
-    throw new CompressError({
-      code: 'usage',
-      message: `there is no student layer ${index} with a teacher layer ${place}: they have ${own.length} and ${taught.length}`,
-      where: { key: 'losses.hidden.layers' },
-    });
   });
 };
 
@@ -78,50 +56,178 @@ const projection = (name: string, from: number, to: number, seed: number): Train
   return plainWeight(name, [from, to], initial, 'matrix');
 };
 
-/** Decides what is compared with what. @throws 'mismatch', 'not-found', 'unsupported', 'usage' for what cannot be. */
-export const setUpLoss = (request: LossRequest): LossSetup => {
-  const { student, teachers, options, windows, seed } = request;
-  const compares = options.distributions.length > 0;
-  const taught = options.distributions.some(({ name }) => distributionLosses[name].needs === 'teacher');
-  const scores = compares ? scoresOf(student, 'student') : undefined;
-  const teacherValues = teachers.map(({ program, origin }): Value[] => {
-    if (!taught || !scores) return [];
-    const found = scoresOf(program, `teacher ${origin}`);
-    checkVocabularies(scores.value, found.value, origin);
-    return [found.value];
-  });
-  const firstValues = teacherValues[0]!;
-  const extra: TrainedWeight[] = [];
-  const features: FeatureTerm[] = [];
-  const addFeature = (
+const rankOf = (value: Value): number | undefined =>
+  value.type?.kind === 'tensor' ? value.type.shape?.length : undefined;
+
+/** Collects the terms of a loss that look at values inside the student and the first teacher. */
+class InnerTerms {
+  readonly features: FeatureTerm[] = [];
+  readonly squares: SquareTerm[] = [];
+  readonly extra: TrainedWeight[] = [];
+  readonly #request: LossRequest;
+  /** Values that the first teacher is asked for. */
+  readonly #values: Value[];
+  #appended: OperatorBuilder | undefined;
+
+  constructor(request: LossRequest, values: Value[]) {
+    this.#request = request;
+    this.#values = values;
+  }
+
+  /** The first teacher. @throws 'usage' for stored scores, which have nothing inside. */
+  get teacher(): TeacherModel {
+    const [first] = this.#request.teachers;
+    if (first?.kind === 'model') return first;
+    throw new CompressError({
+      code: 'usage',
+      message: `only scores were captured of ${first?.origin}: hidden states, attention and features need the model itself`,
+      where: { key: 'losses' },
+      hint: 'Name the model first among the teachers, or learn from distributions only.',
+    });
+  }
+
+  /** Appends to the first teacher's graph. */
+  get #append(): OperatorBuilder {
+    this.#appended ??= new OperatorBuilder(this.teacher.program.graph, 'teach');
+    return this.#appended;
+  }
+
+  /** Layers of the student with the layers of the teacher that they learn from. */
+  pairs(key: string, map: LayerMap | undefined, counts: readonly [own: number, taught: number]): [number, number][] {
+    const [own, taught] = counts;
+    if (own === 0 || taught === 0)
+      throw new CompressError({
+        code: 'unsupported',
+        message: `the ${key} of the layers of the ${own === 0 ? 'student' : 'teacher'} are not known, so they cannot be compared`,
+        where: { key: `losses.${key}` },
+        hint: 'Use checkpoint folders built with standard operators (fused: false), or name values (losses: { features: […] }).',
+      });
+    const { layers } = this.#request.options;
+    const usual = layers ? inheritedLayers(layers, taught) : spreadLayers(own, taught);
+    const pairs = (map ?? usual.map((teacher, index) => [index, teacher] as const)).map(
+      ([index, place]): [number, number] => [index, place],
+    );
+    for (const [index, place] of pairs)
+      if (index >= own || place >= taught)
+        throw new CompressError({
+          code: 'usage',
+          message: `there is no student layer ${index} with a teacher layer ${place}: they have ${own} and ${taught}`,
+          where: { key: `losses.${key}.layers` },
+        });
+    return pairs;
+  }
+
+  #ask(value: Value): number {
+    if (!this.#values.includes(value)) this.#values.push(value);
+    return this.#values.indexOf(value);
+  }
+
+  feature(
     name: string,
     own: Value,
     target: Value,
-    wish: { readonly loss: keyof typeof featureLosses; readonly weight: number },
-  ): void => {
-    const [width, teacherWidth] = [widthOf(own), widthOf(target)];
-    if (!firstValues.includes(target)) firstValues.push(target);
-    if (width !== teacherWidth) extra.push(projection(`projection of ${name}`, width, teacherWidth, seed));
-    features.push({
+    wish: Pick<FeatureWish, 'loss' | 'weight'> & { readonly channels?: ChannelAxis | undefined },
+  ): void {
+    const channels = wish.channels ?? (rankOf(own) === 4 ? 'first' : 'last');
+    const vectors = vectorsOf(this.#append, target, channels);
+    const shape = own.type?.kind === 'tensor' ? own.type.shape : undefined;
+    const width = channels === 'first' && typeof shape?.[1] === 'number' ? shape[1] : widthOf(own);
+    const teacherWidth = widthOf(vectors);
+    const teacherValue = this.#ask(vectors);
+    if (width !== teacherWidth)
+      this.extra.push(projection(`projection of ${name}`, width, teacherWidth, this.#request.seed));
+    this.features.push({
       name,
       loss: featureLosses[wish.loss],
       weight: wish.weight,
       student: own,
-      teacherValue: firstValues.indexOf(target),
+      channels,
+      teacherValue,
       teacherWidth,
-      projection: width === teacherWidth ? undefined : extra.length - 1,
+      projection: width === teacherWidth ? undefined : this.extra.length - 1,
     });
-  };
-  const { hidden } = options;
-  if (hidden) {
-    const pairs = hiddenPairs(request, hidden);
-    const weight = hidden.weight / pairs.length;
-    for (const pair of pairs) addFeature(pair.name, pair.student, pair.teacher, { ...hidden, weight });
   }
+
+  square(name: string, weight: number, form: SquareForm, own: Value, target: Value): void {
+    const teacherValue = this.#ask(squareOf(this.#append, target, form));
+    this.squares.push({ name, weight, form, student: own, teacherValue });
+  }
+}
+
+const addHidden = (terms: InnerTerms, { student }: LossRequest, wish: HiddenWish): void => {
+  const [own, taught] = [layerStates(student), layerStates(terms.teacher.program)];
+  const pairs = terms.pairs('hidden', wish.layers, [own.length, taught.length]);
+  for (const [index, place] of pairs)
+    terms.feature(`hidden ${index}`, own[index]!.output, taught[place]!.output, {
+      ...wish,
+      weight: wish.weight / pairs.length,
+    });
+};
+
+/** The last pair of layers, where the recipe names none (Wang et al. 2020, MiniLM). */
+const wishedPairs = (pairs: readonly [number, number][], map: LayerMap | undefined): readonly [number, number][] =>
+  map ? pairs : pairs.slice(-1);
+
+const headsOf = (value: Value): string => {
+  const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
+  const heads = shape?.slice(1, -2) ?? [];
+  return heads.every((count) => typeof count === 'number')
+    ? String(heads.reduce<number>((a, b) => a * Number(b), 1))
+    : '';
+};
+
+const addAttention = (terms: InnerTerms, { student, options }: LossRequest): void => {
+  const { attention } = options;
+  if (!attention) return;
+  const own = [...attentionWeights(student).values()];
+  const taught = [...attentionWeights(terms.teacher.program).values()];
+  const pairs = wishedPairs(terms.pairs('attention', attention.layers, [own.length, taught.length]), attention.layers);
+  for (const [index, place] of pairs) {
+    const [mine, theirs] = [own[index]!, taught[place]!];
+    const form = headsOf(mine) !== '' && headsOf(mine) === headsOf(theirs) ? 'attention' : 'mean-attention';
+    terms.square(`attention ${index}`, attention.weight / pairs.length, form, mine, theirs);
+  }
+};
+
+const addRelations = (terms: InnerTerms, { student, options }: LossRequest): void => {
+  const { relations } = options;
+  if (!relations) return;
+  const [own, taught] = [layerStates(student), layerStates(terms.teacher.program)];
+  const pairs = wishedPairs(terms.pairs('relations', relations.layers, [own.length, taught.length]), relations.layers);
+  for (const [index, place] of pairs)
+    terms.square(
+      `relations ${index}`,
+      relations.weight / pairs.length,
+      'relation',
+      own[index]!.output,
+      taught[place]!.output,
+    );
+};
+
+/** Decides what is compared with what. @throws 'mismatch', 'not-found', 'unsupported', 'usage' for what cannot be. */
+export const setUpLoss = (request: LossRequest): LossSetup => {
+  const { student, teachers, options, windows } = request;
+  const compares = options.distributions.length > 0;
+  const taught = options.distributions.some(({ name }) => distributionLosses[name].needs === 'teacher');
+  const scores = compares ? scoresOf(student, 'student') : undefined;
+  const teacherValues = teachers.map((teacher): Value[] => {
+    if (!taught || !scores) return [];
+    if (teacher.kind === 'captured') {
+      checkVocabularies(widthOf(scores.value), teacher.capture.classes, teacher.origin);
+      return [];
+    }
+    const found = scoresOf(teacher.program, `teacher ${teacher.origin}`);
+    checkVocabularies(widthOf(scores.value), widthOf(found.value), teacher.origin);
+    return [logitsOf(new OperatorBuilder(teacher.program.graph, 'teach'), found.value, found.kind)];
+  });
+  const terms = new InnerTerms(request, teacherValues[0]!);
+  if (options.hidden) addHidden(terms, request, options.hidden);
   for (const feature of options.features) {
     const own = namedValue(student, feature.student, 'student');
-    addFeature(feature.student, own, namedValue(teachers[0]!.program, feature.teacher, 'teacher'), feature);
+    terms.feature(feature.student, own, namedValue(terms.teacher.program, feature.teacher, 'teacher'), feature);
   }
+  addAttention(terms, request);
+  addRelations(terms, request);
   const plan: LossPlan = {
     scores,
     distributions: options.distributions.map(({ name, weight, mixture }) => ({
@@ -130,9 +236,13 @@ export const setUpLoss = (request: LossRequest): LossSetup => {
       mixture,
     })),
     temperature: options.temperature,
-    teacherShares: teachers.map(({ share }) => share),
-    features,
+    teachers: teachers.map((teacher) => ({
+      share: teacher.share,
+      kept: teacher.kind === 'captured' ? teacher.capture.kept : undefined,
+    })),
+    features: terms.features,
+    squares: terms.squares,
     windows,
   };
-  return { plan, extra, teacherValues };
+  return { plan, extra: terms.extra, teacherValues };
 };

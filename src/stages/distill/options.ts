@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ChannelAxis } from '../../training/loss-graph.ts';
 import type { FeatureLossName } from '../../training/losses/features.ts';
 import { type DistributionLossName, distributionLosses } from '../../training/losses/table.ts';
 import type { OptimizerName } from '../../training/optimizers/table.ts';
@@ -18,11 +19,21 @@ export interface DistributionWish {
   readonly mixture: number;
 }
 
+/** Teacher layers by student layers. */
+export type LayerMap = readonly (readonly [student: number, teacher: number])[];
+
 export interface HiddenWish {
   readonly weight: number;
   readonly loss: FeatureLossName;
-  /** Teacher layer by student layer; undefined: evenly spread, or as inherited. */
-  readonly layers: readonly (readonly [student: number, teacher: number])[] | undefined;
+  /** undefined: evenly spread, or as inherited. */
+  readonly layers: LayerMap | undefined;
+}
+
+/** Distributions of positions over positions that are to be the teacher's. */
+export interface SquareWish {
+  readonly weight: number;
+  /** undefined: the last layers. */
+  readonly layers: LayerMap | undefined;
 }
 
 export interface FeatureWish {
@@ -30,6 +41,8 @@ export interface FeatureWish {
   readonly teacher: string;
   readonly weight: number;
   readonly loss: FeatureLossName;
+  /** undefined: by the rank of the student's value. */
+  readonly channels: ChannelAxis | undefined;
 }
 
 /** How long to train: the first that is given, else a usual number of steps. */
@@ -51,6 +64,8 @@ export interface DistillOptions {
   readonly distributions: readonly DistributionWish[];
   readonly hidden: HiddenWish | undefined;
   readonly features: readonly FeatureWish[];
+  readonly attention: SquareWish | undefined;
+  readonly relations: SquareWish | undefined;
   readonly temperature: number;
   readonly budget: Budget;
   readonly batch: number;
@@ -73,7 +88,10 @@ const optimizerNames = ['adamw', 'muon', 'sign-sgd'] as const satisfies readonly
 const positive = z.number().positive();
 const count = z.int().min(1);
 const share = z.number().min(0).max(1);
-const featureLoss = z.enum(['mse', 'cosine']);
+const featureLoss = z.enum(['mse', 'cosine', 'contrastive']);
+const layerMap = z
+  .record(z.string().regex(/^\d+$/), z.int().min(0))
+  .describe('Teacher layer by student layer, from 0.');
 
 const teacher = z.union([
   z.string().min(1),
@@ -96,10 +114,15 @@ const hiddenWish = z.union([
   z.strictObject({
     weight: positive.default(1),
     loss: featureLoss.default('mse'),
-    layers: z
-      .record(z.string().regex(/^\d+$/), z.int().min(0))
-      .optional()
-      .describe('Teacher layer by student layer, from 0; by default evenly spread.'),
+    layers: layerMap.optional().describe('Teacher layer by student layer, from 0; by default evenly spread.'),
+  }),
+]);
+
+const squareWish = z.union([
+  positive,
+  z.strictObject({
+    weight: positive.default(1),
+    layers: layerMap.optional().describe('Teacher layer by student layer, from 0; by default the last of both.'),
   }),
 ]);
 
@@ -109,6 +132,10 @@ const losses = z
       names.map((name) => [name, distributionWish.optional().describe(distributionLosses[name].summary)]),
     ),
     hidden: hiddenWish.optional().describe('Hidden states after the layers, projected where widths differ.'),
+    attention: squareWish.optional().describe('Weights of attention; averaged over heads where their numbers differ.'),
+    relations: squareWish
+      .optional()
+      .describe('How alike the hidden states of the positions of a sample are; widths may differ.'),
     features: z
       .array(
         z.strictObject({
@@ -116,6 +143,10 @@ const losses = z
           teacher: z.string().min(1).optional().describe('Value of the teacher’s graph; the same name by default.'),
           weight: positive.default(1),
           loss: featureLoss.default('mse'),
+          channels: z
+            .enum(['first', 'last'])
+            .optional()
+            .describe('Axis of channels: the second (images; default of rank 4) or the last.'),
         }),
       )
       .optional()
@@ -213,12 +244,16 @@ const distributionsOf = (written: DistillInput['losses']): DistributionWish[] =>
 const hiddenOf = (written: z.output<typeof hiddenWish> | undefined): HiddenWish | undefined => {
   if (written === undefined) return undefined;
   if (typeof written === 'number') return { weight: written, loss: 'mse', layers: undefined };
-  const { weight, loss, layers } = written;
-  return {
-    weight,
-    loss,
-    layers: layers && Object.entries(layers).map(([student, teacher]) => [Number(student), teacher] as const),
-  };
+  return { weight: written.weight, loss: written.loss, layers: mapOf(written.layers) };
+};
+
+const mapOf = (layers: z.output<typeof layerMap> | undefined): LayerMap | undefined =>
+  layers && Object.entries(layers).map(([student, teacher]) => [Number(student), teacher] as const);
+
+const squareOf = (written: z.output<typeof squareWish> | undefined): SquareWish | undefined => {
+  if (written === undefined) return undefined;
+  if (typeof written === 'number') return { weight: written, layers: undefined };
+  return { weight: written.weight, layers: mapOf(written.layers) };
 };
 
 /** Strict options of the stage: every default filled in. */
@@ -241,8 +276,11 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
   const features = (wished?.features ?? []).map((feature) => ({
     ...feature,
     teacher: feature.teacher ?? feature.student,
+    channels: feature.channels,
   }));
-  const nothing = distributions.length === 0 && !hidden && features.length === 0;
+  const attention = squareOf(wished?.attention as z.output<typeof squareWish> | undefined);
+  const relations = squareOf(wished?.relations as z.output<typeof squareWish> | undefined);
+  const nothing = distributions.length + features.length === 0 && !hidden && !attention && !relations;
   return {
     teachers: teachersOf(input.teacher),
     layers: input.layers,
@@ -255,6 +293,8 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
     distributions: nothing ? [{ name: 'forward-kl', weight: 1, mixture: 0 }] : distributions,
     hidden,
     features,
+    attention,
+    relations,
     temperature: input.temperature,
     budget: tokens === undefined ? { kind: 'steps', steps: steps ?? 300 } : { kind: 'items', items: tokens },
     batch: input.batch,

@@ -5,33 +5,60 @@ import type { Program, Value } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import { primaryOutput } from '../../metrics/outputs.ts';
-import { Teacher } from '../../training/teacher.ts';
+import type { CaptureFacts } from '../../training/capture/format.ts';
+import { CapturedTeacher, readCapture } from '../../training/capture/read.ts';
+import type { ScoreKind } from '../../training/loss-graph.ts';
+import { ModelTeacher, type Teacher } from '../../training/teacher.ts';
 import type { StageContext } from '../stage.ts';
 import type { DistillOptions, TeacherChoice } from './options.ts';
 
-/** A teacher before it is loaded. */
+/** A model that teaches, before it is loaded. */
 export interface TeacherModel {
+  readonly kind: 'model';
+  /** A copy of its own, to which what is learned from may be appended. */
   readonly program: Program;
   readonly origin: string;
   /** Among all teachers; shares sum to 1. */
   readonly share: number;
 }
 
-const modelOf = async ({ path }: TeacherChoice, { models }: StageContext): Promise<Model> => {
+/** Scores that were captured of a teacher. */
+export interface CapturedScores {
+  readonly kind: 'captured';
+  readonly folder: string;
+  readonly capture: CaptureFacts;
+  readonly origin: string;
+  readonly share: number;
+}
+
+export type TeacherSource = TeacherModel | CapturedScores;
+
+const sourceOf = async ({ path }: TeacherChoice, share: number, { models }: StageContext): Promise<TeacherSource> => {
   if (!models) throw internalError('a stage that learns from other models was run without them');
-  return path === 'input' ? models.original : models.open(path);
+  const folder = path === 'input' ? undefined : models.captureAt?.(path);
+  if (folder !== undefined) return { kind: 'captured', folder, capture: readCapture(folder), origin: path, share };
+  const model: Model = path === 'input' ? models.original : await models.open(path);
+  const program = cloneProgram(model.program);
+  inferShapes(program);
+  return { kind: 'model', program, origin: model.origin, share };
 };
 
-/** Opens the graphs of the teachers, with the types of their values known. No weight is read. */
-export const openTeachers = async (options: DistillOptions, context: StageContext): Promise<TeacherModel[]> => {
+/**
+ * Opens the graphs of the teachers, with the types of their values known, and what was captured. No weight is read.
+ * @throws 'usage' where what was captured was softened by another temperature than training asks for.
+ */
+export const openTeachers = async (options: DistillOptions, context: StageContext): Promise<TeacherSource[]> => {
   const total = options.teachers.reduce((sum, { weight }) => sum + weight, 0);
-  const found: TeacherModel[] = [];
-  for (const choice of options.teachers) {
-    const model = await modelOf(choice, context);
-    const program = cloneProgram(model.program);
-    inferShapes(program);
-    found.push({ program, origin: model.origin, share: choice.weight / total });
-  }
+  const found: TeacherSource[] = [];
+  for (const choice of options.teachers) found.push(await sourceOf(choice, choice.weight / total, context));
+  for (const teacher of found)
+    if (teacher.kind === 'captured' && teacher.capture.temperature !== options.temperature)
+      throw new CompressError({
+        code: 'usage',
+        message: `the scores in ${teacher.origin} were captured at temperature ${teacher.capture.temperature}, and training asks for ${options.temperature}`,
+        where: { key: 'temperature' },
+        hint: 'Of the smaller chances only the sum was kept, which cannot be softened: capture at this temperature.',
+      });
   return found;
 };
 
@@ -49,10 +76,7 @@ export const namedValue = ({ graph }: Program, name: string, whose: string): Val
 };
 
 /** The scores that a program gives. @throws 'unsupported' when it gives none. */
-export const scoresOf = (
-  program: Program,
-  whose: string,
-): { readonly value: Value; readonly kind: 'scores' | 'probabilities' | 'log-probabilities' } => {
+export const scoresOf = (program: Program, whose: string): { readonly value: Value; readonly kind: ScoreKind } => {
   const output = primaryOutput(program);
   const value = output && program.graph.outputs.find((candidate) => candidate.name === output.name);
   if (value && output.kind !== 'chance') return { value, kind: output.kind };
@@ -63,15 +87,16 @@ export const scoresOf = (
   });
 };
 
-/** Loads a teacher into the engine. */
-export const loadTeacher = (
-  teacher: TeacherModel,
+/** Loads a teacher. @throws 'mismatch' for scores that were captured on other data. */
+export const loadTeacher = async (
+  teacher: TeacherSource,
   values: readonly Value[],
   dataset: Dataset,
   maxCacheBytes: number,
   { engine, scratch, signal }: StageContext,
-): Promise<Teacher> =>
-  Teacher.open({
+): Promise<Teacher> => {
+  if (teacher.kind === 'captured') return new CapturedTeacher(teacher.folder, teacher.capture, dataset);
+  return ModelTeacher.open({
     program: teacher.program,
     values,
     dataset,
@@ -79,3 +104,4 @@ export const loadTeacher = (
     maxCacheBytes,
     session: { scratchDirectory: scratch.directory, origin: teacher.origin, signal },
   });
+};

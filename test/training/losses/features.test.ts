@@ -20,6 +20,29 @@ const formulas = {
   cosine: (s: readonly number[], t: readonly number[]): number => 1 - dot(s, t) / Math.sqrt(dot(s, s) * dot(t, t)),
 };
 
+/** -log softmax over the teacher's vectors of cos / 0.1, at the own one. */
+const contrast = (own: readonly number[], index: number): number => {
+  const cosine = (other: number): number => {
+    const [s, t] = [vector(own, index), vector(teacher, other)];
+    return dot(s, t) / Math.sqrt(dot(s, s) * dot(t, t)) / 0.1;
+  };
+  return Math.log(Math.exp(cosine(0)) + Math.exp(cosine(1))) - cosine(index);
+};
+
+it('feature loss contrastive and its gradient are those of the formula', async () => {
+  const { rows, gradient } = await runRows(
+    { student: { shape: [2, width], numbers: student }, teacher: { shape: [2, width], numbers: teacher } },
+    'student',
+    (build, inputs) => featureLosses.contrastive.rows({ build, student: inputs.student!, teacher: inputs.teacher! }),
+  );
+  rows.forEach((found, index) => {
+    expect(found).toBeCloseTo(contrast(student, index), 4);
+  });
+  differences(student, (own) => contrast(own, 0) + contrast(own, 1)).forEach((slope, index) => {
+    expect(gradient[index]).toBeCloseTo(slope, 3);
+  });
+});
+
 describe.each(Object.entries(formulas))('feature loss %s', (name, formula) => {
   const loss = featureLosses[name as keyof typeof featureLosses];
   const run = (own: readonly number[]) =>
