@@ -73,13 +73,15 @@ const targetsOf = (program: Program): Target[] => {
  * Corrects a compressed program by walking it beside the original: for each consumer in execution order, z its present
  * inputs and e = (original stream − present stream), W += Σ e zᵀ (Σ z zᵀ + λ)⁻¹. What earlier blocks have done is thus
  * made up for as far as the consumer's inputs allow. The shapes inside blocks may differ; streams are matched by name,
- * and consumers whose stream the original does not have stay as they are.
+ * and consumers that lost outputs, or whose stream the original does not have, stay as they are.
  * @throws 'numeric' when moments are not finite; 'data' when samples do not fit.
  */
 export const refitProgram = async (options: RefitOptions): Promise<RefitRecord[]> => {
   const { program, original, checkpoints, checkpointKey = 'refit', wanted } = options;
   const { dataset, engine, maxMemoryBytes, scratch, emit, signal } = options;
-  const targets = targetsOf(program).filter(({ site }) => wanted?.(site) ?? true);
+  const rowsBefore = new Map(findSites(original).map((site) => [site.output.name, site.rows]));
+  const isWhole = ({ site }: Target): boolean => (rowsBefore.get(site.output.name) ?? site.rows) === site.rows;
+  const targets = targetsOf(program).filter((target) => isWhole(target) && (wanted?.(target.site) ?? true));
   const records: RefitRecord[] = [];
   const refitOne = async (target: Target, visit: BlockVisit): Promise<void> => {
     const { site, value } = target;

@@ -1,3 +1,4 @@
+import { autoStage } from './auto/index.ts';
 import { distillStage } from './distill/index.ts';
 import { factorizeStage } from './factorize/index.ts';
 import { quantizeStage } from './quantize/index.ts';
@@ -7,6 +8,7 @@ import type { Stage } from './stage.ts';
 
 /** Every stage that a recipe can name. */
 export const stages: readonly Stage<unknown>[] = [
+  autoStage,
   sensitivityStage,
   quantizeStage,
   factorizeStage,

@@ -26,7 +26,7 @@ export interface Moments {
   readonly findings: readonly Finding[];
 }
 
-const diagonalMatrix = (diagonal: Float64Array): Float64Array => {
+export const diagonalMatrix = (diagonal: Float64Array): Float64Array => {
   const matrix = new Float64Array(diagonal.length ** 2);
   diagonal.forEach((value, index) => {
     matrix[index * diagonal.length + index] = value;

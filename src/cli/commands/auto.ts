@@ -1,0 +1,110 @@
+import type { CommandModule } from '../command.ts';
+import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
+import { addRunFlags, runAndReport } from '../run-recipe.ts';
+
+const stage = ['stages', 0, 'auto'] as const;
+
+const autoFlags: readonly RecipeFlag[] = [
+  {
+    flags: '--size <share>',
+    description: 'share of the bytes that may be left, like 0.2',
+    key: [...stage, 'size'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--parameters <share>',
+    description: 'share of all parameters that may be left',
+    key: [...stage, 'parameters'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--block-parameters <share>',
+    description: 'share of the weights of blocks that may be left',
+    key: [...stage, 'block_parameters'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--operations <share>',
+    description: 'share of the multiplications that may be left',
+    key: [...stage, 'operations'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--latency <share>',
+    description: 'share of the time that may be left, measured on this machine',
+    key: [...stage, 'latency'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--max-kl <nats>',
+    description: 'divergence that is allowed: as small as it buys',
+    key: [...stage, 'max_kl'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--kinds <kind>',
+    description: 'low-rank, removal, bits; give it again for several (default what the budget counts)',
+    key: [...stage, 'kinds'],
+    reads: 'texts',
+  },
+  {
+    flags: '-c, --calibration <data>',
+    description: 'data that losses are predicted on; give it again for several',
+    key: ['data', 'calibration'],
+    reads: 'texts',
+  },
+  {
+    flags: '--steps <n>',
+    description: 'collect the curvature again this often on the way (default: by the budget)',
+    key: [...stage, 'steps'],
+    reads: 'yaml',
+  },
+  { flags: '--heal', description: 'train the result afterwards', key: [...stage, 'heal'], reads: 'given' },
+  {
+    flags: '--no-refit',
+    description: 'do not correct the residual stream against the original',
+    key: [...stage, 'refit'],
+    reads: 'refused',
+  },
+  {
+    flags: '--ignore <pattern>',
+    description: 'weights to leave; give it again for several',
+    key: [...stage, 'ignore'],
+    reads: 'texts',
+  },
+];
+
+const flags = [...autoFlags, ...outputFlags, ...commonFlags];
+
+/** `--kinds low-rank,removal` and `--kinds low-rank --kinds removal` are the same. */
+const splitKinds = (kinds: readonly string[]): string[] => kinds.flatMap((text) => text.split(','));
+
+/** One auto stage without a recipe file. */
+export const autoCommand: CommandModule = {
+  configure(command) {
+    command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
+    addRecipeFlags(command, flags);
+    addRunFlags(command);
+    command.addHelpText(
+      'after',
+      `
+DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or images:folder,labels=labels.csv.
+
+Examples:
+  $ compress auto checkpoint --output out/fifth --size 0.2 --calibration text:corpus.txt,window=512,samples=64
+  $ compress auto model.onnx --output out/fast --latency 0.6 --calibration images:photos
+  $ compress auto checkpoint --output out/near --max-kl 0.05 --kinds low-rank,removal --calibration text:corpus.txt`,
+    );
+  },
+
+  async run(args, options, context) {
+    const kinds = options.texts('kinds');
+    const recipe = await recipeFromFlags(
+      { model: { path: args[0] }, stages: [{ auto: kinds.length > 0 ? { kinds: splitKinds(kinds) } : {} }] },
+      flags.filter(({ flags: text }) => !text.startsWith('--kinds')),
+      options,
+      context.io.directory,
+    );
+    return runAndReport(recipe, options, context);
+  },
+};

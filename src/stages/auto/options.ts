@@ -1,0 +1,140 @@
+import { z } from 'zod';
+import type { ChannelKind } from '../../analysis/channel-groups/groups.ts';
+
+/** Ways to make a model smaller that may be used. */
+export const compressionKinds = ['low-rank', 'removal', 'bits'] as const;
+export type CompressionKind = (typeof compressionKinds)[number];
+
+/** What the model must come down to: what may be left of a cost, as a share of the present one. */
+export type AutoBudget =
+  | {
+      readonly kind: 'share';
+      readonly of: 'size' | 'parameters' | 'block_parameters' | 'operations';
+      readonly share: number;
+    }
+  /** Median milliseconds of a run on this machine, as a share of the present ones. */
+  | { readonly kind: 'latency'; readonly share: number }
+  /** KL to the model before, measured on samples kept from the calibration data, in nats an item. */
+  | { readonly kind: 'kl'; readonly nats: number };
+
+export interface AutoOptions {
+  readonly budget: AutoBudget;
+  readonly kinds: readonly CompressionKind[];
+  readonly channels: readonly ChannelKind[];
+  readonly bits: readonly number[];
+  readonly groupSizes: readonly number[];
+  readonly multiple: number;
+  readonly steps: number | 'auto';
+  readonly refit: { readonly ridge: number } | undefined;
+  /** Steps of distillation afterwards; 0: none. */
+  readonly healSteps: number;
+  readonly targets: readonly string[];
+  readonly ignore: readonly string[];
+}
+
+const share = z.number().gt(0).lt(1);
+const budgetKeys = ['size', 'parameters', 'block_parameters', 'operations', 'latency', 'max_kl'] as const;
+
+const autoInput = z.strictObject({
+  size: share.optional().describe('Bytes of the written weights that may be left, as a share of the present ones.'),
+  parameters: share.optional().describe('Share of all parameters that may be left.'),
+  block_parameters: share
+    .optional()
+    .describe('Share of the weights of repeated blocks (without embedding and head) that may be left.'),
+  operations: share.optional().describe('Share of the multiplications of weights that may be left.'),
+  latency: share.optional().describe('Share of the time of a run that may be left, measured on this machine.'),
+  max_kl: z
+    .number()
+    .positive()
+    .optional()
+    .describe('KL to the model before that is allowed, in nats an item: as small as it buys.'),
+  kinds: z
+    .array(z.enum(compressionKinds))
+    .min(1)
+    .optional()
+    .describe(
+      'What may be used: low-rank (weights as two factors), removal (heads, neurons, channels, whole branches), bits (integers). By default all where bytes count, else low-rank and removal.',
+    ),
+  channels: z
+    .array(z.enum(['heads', 'neurons', 'channels']))
+    .min(1)
+    .optional()
+    .describe('Channels that may be removed (default all).'),
+  bits: z
+    .array(z.union([z.literal(8), z.literal(4), z.literal(2)]))
+    .min(1)
+    .optional()
+    .describe('Widths of integers that may be used (default 8, 4 and 2).'),
+  group_sizes: z
+    .array(z.int().min(16))
+    .min(1)
+    .optional()
+    .describe('Inputs that share a scale that may be used (default 32 and 128).'),
+  multiple: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe('Ranks and numbers of channels that stay are multiples of this; 8 or 16 suits most kernels.'),
+  steps: z
+    .union([z.int().min(1).max(32), z.literal('auto')])
+    .default('auto')
+    .describe('Deep budgets go in steps, with the curvature collected again (default auto: one for each fifth).'),
+  refit: z
+    .union([z.boolean(), z.strictObject({ ridge: z.number().positive().default(0.01) })])
+    .default(true)
+    .describe('Correct what writes to the residual stream against the original model, block by block.'),
+  heal: z
+    .union([z.boolean(), z.strictObject({ steps: z.int().min(1).default(300) })])
+    .default(false)
+    .describe('Train the result to behave like the original afterwards (the distill stage on the calibration data).'),
+  targets: z.array(z.string().min(1)).min(1).optional().describe('Weights that may change (default all).'),
+  ignore: z.array(z.string().min(1)).optional().describe('Weights to leave as they are.'),
+});
+
+type AutoInput = z.output<typeof autoInput>;
+
+const budgetOf = (input: AutoInput): AutoBudget | undefined => {
+  if (input.max_kl !== undefined) return { kind: 'kl', nats: input.max_kl };
+  if (input.latency !== undefined) return { kind: 'latency', share: input.latency };
+  const of = (['size', 'parameters', 'block_parameters', 'operations'] as const).find(
+    (key) => input[key] !== undefined,
+  );
+  return of && { kind: 'share', of, share: input[of]! };
+};
+
+/** Strict options of the stage: every default filled in. */
+export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
+  const given = budgetKeys.filter((key) => input[key] !== undefined);
+  if (given.length !== 1)
+    issues.addIssue({
+      code: 'custom',
+      message:
+        given.length === 0
+          ? `say how small to become: one of ${budgetKeys.join(', ')}`
+          : `"${given.join('" and "')}" all say how small to become: keep one`,
+      path: given.length === 0 ? [] : [given[1]!],
+    });
+  const budget = budgetOf(input) ?? { kind: 'share', of: 'size', share: 0.5 };
+  const bytesCount = budget.kind === 'share' && budget.of === 'size';
+  const kinds = input.kinds ?? (bytesCount ? compressionKinds : (['low-rank', 'removal'] as const));
+  if (kinds.includes('bits') && !bytesCount)
+    issues.addIssue({
+      code: 'custom',
+      message: 'fewer bits save bytes alone: use them with "size"',
+      path: ['kinds'],
+    });
+  const { refit, heal } = input;
+  return {
+    budget,
+    kinds,
+    channels: input.channels ?? ['heads', 'neurons', 'channels'],
+    bits: input.bits ?? [8, 4, 2],
+    groupSizes: input.group_sizes ?? [32, 128],
+    multiple: input.multiple,
+    steps: input.steps,
+    refit: refit === false ? undefined : { ridge: refit === true ? 0.01 : refit.ridge },
+    healSteps: heal === false ? 0 : heal === true ? 300 : heal.steps,
+    targets: input.targets ?? ['*'],
+    ignore: input.ignore ?? [],
+  };
+});
