@@ -61,7 +61,7 @@ const locateOutput = (folder: string): Location | undefined => {
       where: { file: folder },
       hint: 'Pass the path of one of them.',
     });
-  return entries[0] === undefined ? undefined : onnxAt(join(folder, entries[0]));
+  return entries[0] === undefined ? undefined : locateFile(join(folder, entries[0]));
 };
 
 /**

@@ -10,6 +10,8 @@ import { allGraphs } from '../ir/walk.ts';
 import { findCompanions } from './formats/huggingface/companions.ts';
 import { openCheckpoint } from './formats/huggingface/open.ts';
 import { readOnnx } from './formats/onnx/read.ts';
+import { descriptionFiles, openQuantized, withoutQuantization } from './formats/quantized/open.ts';
+import { restoreInputOrder } from './formats/quantized/restore-order.ts';
 import { readJsonObject } from './json-file.ts';
 import { type Location, locateModel } from './locate.ts';
 
@@ -38,9 +40,12 @@ const openFile = (file: string, folder: string): Model => {
 const openFolder = (folder: string, options: OpenOptions): Model => {
   const checkpoint = openCheckpoint(folder);
   const family = familyOf(checkpoint.config, join(folder, 'config.json'));
-  const program = family.build(checkpoint.config, checkpoint.tensors, normaliseBuildOptions(options));
+  const tensors = openQuantized(folder, checkpoint.config, checkpoint.tensors);
+  const config = withoutQuantization(checkpoint.config);
+  const program = family.build(config, tensors, normaliseBuildOptions(options));
+  restoreInputOrder(program.graph);
   program.metadata.set(familyKey, family.name);
-  return { program, family: family.name, config: checkpoint.config, companions: checkpoint.companions, origin: folder };
+  return { program, family: family.name, config, companions: checkpoint.companions, origin: folder };
 };
 
 /** No checkpoint can be built from weights alone. */
@@ -73,7 +78,7 @@ const filesOf = (location: Location, program: Program): string[] => {
   if (location.kind === 'safetensors') return [location.file];
   if (location.kind === 'onnx') return [location.file, ...externalFiles(program)];
   const { tensors, companions } = openCheckpoint(location.folder);
-  return [...tensors.files, ...companions.map((companion) => companion.path)];
+  return [...tensors.files, ...descriptionFiles(location.folder), ...companions.map((companion) => companion.path)];
 };
 
 /**

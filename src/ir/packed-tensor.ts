@@ -30,7 +30,69 @@ export interface PackedFacts {
   readonly zeroPoints: Uint8Array | null;
   /** How the integers were found: method name for reports ('rtn', 'gptq', …). */
   readonly method: string;
+  /**
+   * Input that each column multiplies, where columns are not in the order of the inputs (checkpoints with activation
+   * order); a permutation of `columns` numbers. Only while a checkpoint is opened: graphs get a Gather instead.
+   */
+  readonly inputOrder?: Uint32Array;
 }
+
+/** The arrays of a packed weight, each read when it is asked for. */
+export interface PackedArrays {
+  codes(): Uint8Array;
+  scales(): Float32Array;
+  zeroPoints(): Uint8Array | null;
+}
+
+/** Facts without the arrays. */
+type PackedSizes = Omit<PackedFacts, 'codes' | 'scales' | 'zeroPoints'>;
+
+/** Facts whose arrays are made anew each time they are looked at; `read` promises the lengths that the sizes ask for. */
+const deferFacts = (sizes: PackedSizes, read: PackedArrays): PackedFacts => ({
+  ...sizes,
+  get codes() {
+    return read.codes();
+  },
+  get scales() {
+    return read.scales();
+  },
+  get zeroPoints() {
+    return read.zeroPoints();
+  },
+});
+
+/** The columns of a matrix (rows, columns) put at the places that `order` names. */
+const scatterColumns = (matrix: Float32Array, rows: number, order: Uint32Array): Float32Array => {
+  const made = new Float32Array(matrix.length);
+  const columns = order.length;
+  for (let row = 0, from = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) made[row * columns + order[column]!] = matrix[from++]!;
+  return made;
+};
+
+const sizesOf = (facts: PackedFacts): PackedSizes => {
+  const { dtype, shape, layout, rows, columns, bits, storedBits, groupSize, method, inputOrder } = facts;
+  return {
+    ...{ dtype, shape, layout, rows, columns, bits, storedBits, groupSize, method },
+    ...(inputOrder ? { inputOrder } : {}),
+  };
+};
+
+const arraysOf = (facts: PackedFacts): PackedArrays => ({
+  codes: () => facts.codes,
+  scales: () => facts.scales,
+  zeroPoints: () => facts.zeroPoints,
+});
+
+const checkArrays = ({ rows, columns, bits, storedBits, groupSize, codes, scales, zeroPoints }: PackedFacts): void => {
+  const groups = Math.ceil(columns / groupSize);
+  if (codes.length !== rows * Math.ceil((columns * storedBits) / 8) || scales.length !== rows * groups)
+    throw internalError(
+      `packed tensor ${rows}×${columns} (${bits} bits, groups of ${groupSize}) has ${codes.length} code bytes and ${scales.length} scales`,
+    );
+  if (zeroPoints && zeroPoints.length !== scales.length)
+    throw internalError(`packed tensor has ${zeroPoints.length} zero points for ${scales.length} scales`);
+};
 
 /** A quantized weight that stands for its floating-point twin until a writer lowers it to a format. */
 export class PackedTensor implements Tensor {
@@ -41,14 +103,7 @@ export class PackedTensor implements Tensor {
   readonly byteLength: number;
 
   constructor(facts: PackedFacts) {
-    const groups = Math.ceil(facts.columns / facts.groupSize);
-    const rowBytes = Math.ceil((facts.columns * facts.storedBits) / 8);
-    if (facts.codes.length !== facts.rows * rowBytes || facts.scales.length !== facts.rows * groups)
-      throw internalError(
-        `packed tensor ${facts.rows}×${facts.columns} (${facts.bits} bits, groups of ${facts.groupSize}) has ${facts.codes.length} code bytes and ${facts.scales.length} scales`,
-      );
-    if (facts.zeroPoints && facts.zeroPoints.length !== facts.scales.length)
-      throw internalError(`packed tensor has ${facts.zeroPoints.length} zero points for ${facts.scales.length} scales`);
+    if (!Object.getOwnPropertyDescriptor(facts, 'codes')?.get) checkArrays(facts);
     if (elementCount(facts.shape) !== facts.rows * facts.columns)
       throw internalError(
         `packed tensor of shape [${facts.shape.join(', ')}] cannot be ${facts.rows}×${facts.columns}`,
@@ -57,6 +112,43 @@ export class PackedTensor implements Tensor {
     this.dtype = facts.dtype;
     this.shape = facts.shape;
     this.byteLength = byteLengthOf(facts.dtype, elementCount(facts.shape));
+  }
+
+  /** A packed weight whose arrays are read when they are asked for, and not kept. */
+  static deferred(sizes: PackedSizes, read: PackedArrays): PackedTensor {
+    return new PackedTensor(deferFacts(sizes, read));
+  }
+
+  /** The same integers seen as another array; nothing is read. */
+  seenAs(view: Partial<Pick<PackedFacts, 'dtype' | 'shape' | 'layout'>>): PackedTensor {
+    const { facts } = this;
+    return PackedTensor.deferred({ ...sizesOf(facts), ...view }, arraysOf(facts));
+  }
+
+  /** The same integers, columns numbered as they are stored: what multiplies them must be put in `inputOrder` first. */
+  inStoredOrder(): PackedTensor {
+    const { inputOrder: _, ...sizes } = sizesOf(this.facts);
+    return PackedTensor.deferred(sizes, arraysOf(this.facts));
+  }
+
+  /** The same integers, whose columns belong to inputs in this order: the inverse of `inStoredOrder`. */
+  withInputOrder(inputOrder: Uint32Array): PackedTensor {
+    return PackedTensor.deferred({ ...sizesOf(this.facts), inputOrder }, arraysOf(this.facts));
+  }
+
+  /** Rows `begin` to `end` of a matrix that lies as [rows, columns]; nothing is read. */
+  rowRange(begin: number, end: number): PackedTensor {
+    const { facts, groups } = this;
+    const { columns, storedBits } = facts;
+    const rowBytes = Math.ceil((columns * storedBits) / 8);
+    return PackedTensor.deferred(
+      { ...sizesOf(facts), rows: end - begin, shape: [end - begin, columns] },
+      {
+        codes: () => facts.codes.subarray(begin * rowBytes, end * rowBytes),
+        scales: () => facts.scales.subarray(begin * groups, end * groups),
+        zeroPoints: () => facts.zeroPoints?.subarray(begin * groups, end * groups) ?? null,
+      },
+    );
   }
 
   get groups(): number {
@@ -71,8 +163,9 @@ export class PackedTensor implements Tensor {
 
   /** Dequantized matrix (rows, columns). */
   matrix(): Float32Array {
-    const { rows, columns, groupSize, bits, scales, zeroPoints } = this.facts;
-    return dequantize({ codes: this.unpackedCodes(), scales, zeroPoints, rows, columns, groupSize, bits });
+    const { rows, columns, groupSize, bits, scales, zeroPoints, inputOrder } = this.facts;
+    const matrix = dequantize({ codes: this.unpackedCodes(), scales, zeroPoints, rows, columns, groupSize, bits });
+    return inputOrder ? scatterColumns(matrix, rows, inputOrder) : matrix;
   }
 
   /** The dequantized array in the graph's shape and element type. */

@@ -1,4 +1,7 @@
+import { compressedTensorsFormat } from './compressed-tensors/card.ts';
 import type { FormatCard } from './format.ts';
+import { gptqFormat } from './gptq/card.ts';
+import { huggingFaceFormat } from './huggingface/card.ts';
 import { onnxFormat, onnxMatMulNBitsFormat, onnxQdqFormat } from './onnx/cards.ts';
 import { safetensorsFormat } from './safetensors/card.ts';
 import { transformersJsFormat } from './transformersjs/card.ts';
@@ -11,5 +14,8 @@ export const formats: readonly FormatCard[] = [
   onnxMatMulNBitsFormat,
   onnxQdqFormat,
   transformersJsFormat,
+  huggingFaceFormat,
+  gptqFormat,
+  compressedTensorsFormat,
   safetensorsFormat,
 ];

@@ -1,0 +1,70 @@
+import { CompressError } from '../../../errors.ts';
+import type { Model } from '../../../ir/model.ts';
+import { PackedTensor } from '../../../ir/packed-tensor.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import { type StoredWeight, storedWeights } from '../huggingface/stored-weights.ts';
+
+/** A linear layer that a checkpoint stores in integers. */
+export interface PackedModule {
+  /** Module path. */
+  readonly path: string;
+  /** Its weight, [rows, columns]. */
+  readonly tensor: PackedTensor;
+  readonly inputOrder: Uint32Array | undefined;
+}
+
+/** The weights of a model, parted into those that a form carries as integers and the others. */
+export interface SplitWeights {
+  readonly packed: readonly PackedModule[];
+  readonly plain: readonly StoredWeight[];
+  /** Paths of linear layers that are not packed. */
+  readonly plainLinear: readonly string[];
+  /** A fallback for each packed weight that the form cannot carry. */
+  readonly findings: readonly Finding[];
+}
+
+const moduleOf = (name: string): string => name.replace(/\.weight$/, '');
+
+/**
+ * @param obstacle why a form cannot carry a packed linear layer; undefined when it can.
+ * @throws as `storedWeights`; unsupported where nothing is packed.
+ */
+export const splitWeights = (
+  model: Model,
+  form: string,
+  obstacle: (tensor: PackedTensor) => string | undefined,
+): SplitWeights => {
+  const packed: PackedModule[] = [];
+  const plain: StoredWeight[] = [];
+  const findings: Finding[] = [];
+  for (const weight of storedWeights(model)) {
+    const { name, tensor, linear, inputOrder } = weight;
+    const reason = !(tensor instanceof PackedTensor)
+      ? undefined
+      : linear && name.endsWith('.weight') && tensor.shape.length === 2
+        ? obstacle(tensor)
+        : 'only linear layers are stored in integers';
+    if (tensor instanceof PackedTensor && reason === undefined) {
+      const { rows, columns } = tensor.facts;
+      const matrix = tensor.seenAs({ shape: [rows, columns], layout: 'rows-first' });
+      packed.push({ path: moduleOf(name), tensor: matrix, inputOrder });
+      continue;
+    }
+    plain.push(inputOrder ? { ...weight, tensor: inNaturalOrder(tensor, inputOrder) } : weight);
+    if (reason !== undefined)
+      findings.push({ kind: 'fallback', site: moduleOf(name), text: `${form} holds ${name} dequantized: ${reason}` });
+  }
+  if (packed.length === 0)
+    throw new CompressError({
+      code: 'unsupported',
+      message: `nothing in this model can be stored as ${form} stores integers${findings.length > 0 ? `: ${findings[0]?.text}` : ''}`,
+      where: { file: model.origin },
+      hint: 'Quantize its weights first (stages: quantize), or write the format huggingface.',
+    });
+  const plainLinear = plain.filter(({ linear }) => linear).map(({ name }) => moduleOf(name));
+  return { packed, plain, plainLinear, findings };
+};
+
+/** A weight [rows, columns] that a Gather feeds, with its columns back in the order of the inputs. */
+const inNaturalOrder = (tensor: StoredWeight['tensor'], inputOrder: Uint32Array): StoredWeight['tensor'] =>
+  tensor instanceof PackedTensor ? tensor.withInputOrder(inputOrder) : tensor;
