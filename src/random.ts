@@ -57,6 +57,16 @@ export class Random {
     return Float32Array.from({ length: size }, () => this.normal() * deviation);
   }
 
+  /** `size` signs, each -1 or 1 with equal chances. */
+  signs(size: number): Float32Array {
+    const signs = new Float32Array(size);
+    for (let index = 0, bits = 0; index < size; index++, bits >>>= 1) {
+      if (index % 32 === 0) bits = this.uint32();
+      signs[index] = bits & 1 ? 1 : -1;
+    }
+    return signs;
+  }
+
   /** The numbers 0 .. size - 1 in random order (Fisher-Yates). */
   permutation(size: number): Int32Array {
     const order = Int32Array.from({ length: size }, (_, index) => index);

@@ -8,15 +8,15 @@ import type { Program } from '../ir/graph.ts';
 import { Random } from '../random.ts';
 import type { Emit } from '../recipe/events.ts';
 import { buildFisherProgram } from './fisher.ts';
-import { Gathering } from './gathering.ts';
-import { drawNoise, plainSample, symbolReader } from './labels.ts';
+import { Gathering, tracedWeights } from './gathering.ts';
+import { drawNoise, plainSample, symbolReader } from './noise.ts';
 import type { CurvatureWriter } from './stored.ts';
 
 export interface CollectOptions {
   readonly program: Program;
   readonly dataset: Dataset;
   readonly engine: Engine;
-  /** Labels are drawn with it. */
+  /** Noise is drawn with it. */
   readonly seed: number;
   readonly wanted: (site: Site) => boolean;
   /** Bytes of activations in memory; beyond it they are spilled to the scratch folder. */
@@ -27,8 +27,8 @@ export interface CollectOptions {
 }
 
 /**
- * Collects A and B of the wanted sites: one pass forward, then block by block backward without weight gradients, labels
- * sampled from the model with the seed. Sums are in double precision, those of one block in memory at a time; the same
+ * Collects A and B of the wanted sites: one pass forward, then block by block backward from a gradient
+ * that stands for labels drawn from the model (see buildFisherProgram). Sums are in double precision, those of one block in memory at a time; the same
  * bits for any thread count.
  * @param writer takes what was gathered, block by block.
  * @throws 'data' for samples with carried state, CompressErrors for operators without a gradient rule.
@@ -44,10 +44,10 @@ export const collectCurvature = async (options: CollectOptions, writer: Curvatur
   const feeds = async (index: number): Promise<Feeds> => {
     const sample = plainSample(await dataset.sample(index), dataset, index);
     const bound = bindSample(sample, binding, `sample ${index} of ${dataset.description}`);
-    const random = new Random(seed, `labels of sample ${index}`);
-    const noises = fisher.noises.map((noise) => [noise.name, drawNoise(noise, symbols(bound), random)] as const);
-    items += noises[0]![1].data.length;
-    return new Map([...bound, ...noises]);
+    const random = new Random(seed, `noise of sample ${index}`);
+    const noises = fisher.noises.map((noise) => ({ name: noise.name, ...drawNoise(noise, symbols(bound), random) }));
+    items += noises[0]!.items;
+    return new Map([...bound, ...noises.map(({ name, array }) => [name, array] as const)]);
   };
   const gathering = new Gathering(fisher.sites, writer);
   await walkBackward(
@@ -56,7 +56,7 @@ export const collectCurvature = async (options: CollectOptions, writer: Curvatur
       program: fisher.program,
       loss: fisher.output,
       seed: fisher.seed,
-      of: [...new Set(fisher.sites.map((site) => site.output))],
+      of: [...new Set([...fisher.sites.map((site) => site.output), ...tracedWeights(fisher.sites)])],
       watch: [...new Set(fisher.sites.map((site) => site.input))],
       runCount: dataset.length,
       feeds,

@@ -5,58 +5,58 @@ import { cloneProgram } from '../ir/clone.ts';
 import { intAttribute, type Program, Value } from '../ir/graph.ts';
 import { inferShapes } from '../ir/inference/index.ts';
 import { type Shape, tensorType } from '../ir/shape.ts';
-import { type OutputReading, outputReadings, type ReadingKind } from './readings.ts';
+import { type OutputReading, outputReadings } from './readings.ts';
 
-/** An input of a Fisher program that takes random numbers: standard normal for a 'gaussian', else uniform in [0, 1). */
+/** An input of a Fisher program that takes random signs. */
 export interface NoiseInput {
   readonly name: string;
-  /** In the symbols of the program's inputs. */
+  /** That of the output, in the symbols of the program's inputs. */
   readonly shape: Shape;
-  readonly kind: ReadingKind;
+  /** Axis of the classes of one item; undefined where every number is an item. */
+  readonly classes: number | undefined;
 }
 
-/** A program that samples labels from the model's own outputs and computes ∂(-log p(labels))/∂outputs. */
+/**
+ * A program that computes a random gradient at the outputs whose covariance is the Fisher information of what they say:
+ * that of ∂(-log p(label))/∂output over labels drawn from the model itself.
+ */
 export interface FisherProgram {
   readonly program: Program;
   /** Sites of the main graph of `program` that are wanted; composite operators (LSTM) are unrolled and no sites any more. */
   readonly sites: readonly Site[];
   /** The output, or all outputs joined into one. */
   readonly output: Value;
-  /** ∂(-log p(labels))/∂output: where the way back begins. */
+  /** The gradient at the output: where the way back begins. */
   readonly seed: Value;
   /** One for each output; the elements of the first are the items. */
   readonly noises: readonly NoiseInput[];
 }
 
 /**
- * ∂(-log p(label))/∂output for a label drawn by inverting the distribution function at `uniform`, whose class axis has
- * length 1.
+ * A gradient with the covariance of ∂(-log p(label))/∂output, from random signs. Signs and not labels, since of a model
+ * that is nearly sure of everything a few drawn labels tell nothing: almost all of the information lies in labels that
+ * are almost never drawn.
+ * - 'logits': diag p - p pᵀ = L Lᵀ with L = (I - p 1ᵀ) diag √p
+ * - 'probabilities': diag 1/p, 'chance': 1/(p (1 - p)), 'gaussian': I
  */
-const categoricalSeed = (build: OperatorBuilder, { value, kind, axis }: OutputReading, uniform: Value): Value => {
-  const p = kind === 'logits' ? build.call('Softmax', [value], { axis: intAttribute(axis) }) : value;
-  const cumulative = build.call('CumSum', [p, build.scalar(axis, 'int64')]);
-  const before = build.subtract(cumulative, p);
-  const total = build.call('ReduceMax', [cumulative, build.integers([axis])], { keepdims: intAttribute(1) });
-  const at = build.multiply(uniform, total);
-  const inside = build.call('And', [build.call('LessOrEqual', [before, at]), build.call('Less', [at, cumulative])]);
-  const label = build.castLike(inside, value);
-  if (kind === 'logits') return build.subtract(p, label);
-  return build.negate(build.divide(label, build.call('Max', [p, build.scalarLike(1e-12, p)])));
-};
-
-/** (1 - y)/(1 - p) - y/p for y = 1 where `uniform` < p, else 0. */
-const chanceSeed = (build: OperatorBuilder, p: Value, uniform: Value): Value => {
-  const label = build.castLike(build.call('Less', [uniform, p]), p);
-  const floor = build.scalarLike(1e-12, p);
-  const one = build.scalarLike(1, p);
-  const missed = build.divide(build.subtract(one, label), build.call('Max', [build.subtract(one, p), floor]));
-  return build.subtract(missed, build.divide(label, build.call('Max', [p, floor])));
-};
-
-const seedOf = (build: OperatorBuilder, reading: OutputReading, noise: Value): Value => {
-  const { kind, value } = reading;
-  if (kind === 'gaussian') return noise;
-  return kind === 'chance' ? chanceSeed(build, value, noise) : categoricalSeed(build, reading, noise);
+const seedOf = (build: OperatorBuilder, { value, kind, axis }: OutputReading, signs: Value): Value => {
+  const atLeast = (p: Value): Value => build.call('Max', [p, build.scalarLike(1e-12, p)]);
+  switch (kind) {
+    case 'gaussian':
+      return signs;
+    case 'chance': {
+      const variance = build.multiply(value, build.subtract(build.scalarLike(1, value), value));
+      return build.divide(signs, build.call('Sqrt', [atLeast(variance)]));
+    }
+    case 'probabilities':
+      return build.divide(signs, build.call('Sqrt', [atLeast(value)]));
+    case 'logits': {
+      const p = build.call('Softmax', [value], { axis: intAttribute(axis) });
+      const drawn = build.multiply(build.call('Sqrt', [p]), signs);
+      const total = build.call('ReduceSum', [drawn, build.integers([axis])], { keepdims: intAttribute(1) });
+      return build.subtract(drawn, build.multiply(p, total));
+    }
+  }
 };
 
 /** Values of any shapes one after the other. */
@@ -66,7 +66,7 @@ const joined = (build: OperatorBuilder, values: readonly Value[]): Value => {
 };
 
 /**
- * Builds the Fisher program (curvature.md; K-FAC, Martens & Grosse 2015, with labels sampled from the model), ready to be
+ * Builds the Fisher program (curvature.md; K-FAC, Martens & Grosse 2015), ready to be
  * differentiated for the sites' outputs.
  * @throws 'unsupported' without a float output.
  */
@@ -77,8 +77,8 @@ export const buildFisherProgram = (given: Program, wanted: (site: Site) => boole
   const readings = outputReadings(program);
   const build = new OperatorBuilder(graph, 'fisher');
   const noises = readings.map(({ kind, shape, axis }, index): NoiseInput => {
-    const sampled = kind === 'logits' || kind === 'probabilities' ? shape.with(axis, 1) : shape;
-    return { name: `fisher/noise ${index}`, shape: sampled, kind };
+    const classes = kind === 'logits' || kind === 'probabilities' ? axis : undefined;
+    return { name: `fisher/noise ${index}`, shape, classes };
   });
   const inputs = noises.map(({ name, shape }) => new Value(name, tensorType('float32', shape)));
   graph.inputs.push(...inputs);

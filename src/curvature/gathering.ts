@@ -7,7 +7,7 @@ import { floatsOfArray } from '../execution/arrays.ts';
 import { groupByValue, type Observer } from '../execution/observe.ts';
 import type { Value } from '../ir/graph.ts';
 import { elementCount } from '../ir/shape.ts';
-import { GramAccumulator } from '../kernels/index.ts';
+import { GramAccumulator, sumOfSquares } from '../kernels/index.ts';
 import { DiagonalSum, FullSum, type MomentSum } from './moment-sums.ts';
 import { mostFullRows } from './moments.ts';
 import type { CurvatureWriter, MomentFacts } from './stored.ts';
@@ -27,6 +27,8 @@ export class Gathering {
   readonly #writer: CurvatureWriter;
   readonly #inputs = new Map<Site, readonly MomentFacts[]>();
   readonly #gradients = new Map<Value, MomentFacts>();
+  /** Σ over runs of the squared length of the gradient of each traced weight. */
+  readonly #traces = new Map<Value, number>();
   #open: OpenBlock | undefined;
 
   constructor(sites: readonly Site[], writer: CurvatureWriter) {
@@ -42,6 +44,9 @@ export class Gathering {
     for (const [value, observers] of this.#open.values)
       for (const observer of observers) await observer.observe(values.get(value)!, run);
     for (const [value, observer] of this.#open.gradients) await observer.observe(gradients.get(value)!, run);
+    for (const [value, array] of gradients)
+      if (value.tensor || value.producer?.op === 'Constant')
+        this.#traces.set(value, (this.#traces.get(value) ?? 0) + sumOfSquares([floatsOfArray(array)]));
   }
 
   /** Writes the last block's sums and what is known of every site. */
@@ -50,9 +55,10 @@ export class Gathering {
     for (const site of this.#sites) {
       const inputs = this.#inputs.get(site);
       if (!inputs) throw internalError('the inputs of a site were never seen', { site: site.name });
-      const { name, rows, columns, output } = site;
+      const { name, rows, columns, output, weight } = site;
       const gradients = this.#gradients.get(output) ?? null;
-      this.#writer.site({ site: name, rows, columns, inputs, gradients, positions: inputs[0]!.count, items });
+      const trace = (this.#traces.get(weight) ?? 0) / Math.max(1, items);
+      this.#writer.site({ site: name, rows, columns, inputs, gradients, positions: inputs[0]!.count, items, trace });
     }
   }
 
@@ -90,6 +96,14 @@ export class Gathering {
     };
   }
 }
+
+/** Larger weights are not traced: the gradient of each would be fetched for every sample. */
+const mostTracedElements = 2 ** 24;
+
+/** Weights whose own gradients are looked at, each once. */
+export const tracedWeights = (sites: readonly Site[]): Value[] => [
+  ...new Set(sites.filter(({ rows, columns }) => rows * columns <= mostTracedElements).map(({ weight }) => weight)),
+];
 
 const gradientSum = (rows: number): MomentSum =>
   rows > mostFullRows ? new DiagonalSum(new Float64Array(rows)) : new FullSum(new GramAccumulator(rows));

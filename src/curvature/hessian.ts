@@ -14,7 +14,7 @@ import { elementCount, tensorType } from '../ir/shape.ts';
 import { Random } from '../random.ts';
 import type { StageContext } from '../stages/stage.ts';
 import { itemsOf } from './divergence.ts';
-import { plainSample } from './labels.ts';
+import { plainSample } from './noise.ts';
 import { type OutputReading, outputReadings } from './readings.ts';
 
 export interface HessianRequest {
@@ -183,8 +183,7 @@ export const hessianTraces = async (request: HessianRequest): Promise<Map<string
       const signs = new Map(
         sites.map((site): [string, NumericArray] => {
           const shape = shapeOf(site);
-          const draw = () => (random.float() < 0.5 ? -1 : 1);
-          return [site.weight.name, floatArray(shape, Float32Array.from({ length: elementCount(shape) }, draw))];
+          return [site.weight.name, floatArray(shape, random.signs(elementCount(shape)))];
         }),
       );
       for (const [weight, array] of await product(sample, signs)) {

@@ -32,6 +32,11 @@ export interface SiteCurvature {
   /** Positions at which the site was seen, and items (scored tokens, images) that had a label. */
   readonly positions: number;
   readonly items: number;
+  /**
+   * Trace of the Fisher information over the site's weights in nats an item: the mean squared gradient of W. 0 where it
+   * was not looked at.
+   */
+  readonly trace: number;
 }
 
 /** All sites of a model, by name, and what the curvature was collected on. */
@@ -76,6 +81,27 @@ export const gradientMoment = ({ gradients }: SiteCurvature): Float64Array | und
 /** diag B: (rows); undefined where no gradient reaches the site. */
 export const gradientDiagonal = ({ gradients }: SiteCurvature): Float64Array | undefined =>
   gradients && meanOf(gradients.diagonal(), gradients.count);
+
+/**
+ * What ½ tr(B ΔW A ΔWᵀ) is multiplied by to be a loss in nats an item. Taken as independent, the positions of an item
+ * add up to (positions per item) · tr A · tr B for the trace of the Fisher information; where they are not (the
+ * positions of a convolution see much the same, a value is looked at by all later tokens) the true trace says by how
+ * much the whole is larger or smaller.
+ */
+export const lossScale = (curvature: SiteCurvature): number => {
+  const positions = positionsPerItem(curvature);
+  const { inputs, rows, trace } = curvature;
+  const b = gradientDiagonal(curvature);
+  if (!b || trace <= 0) return 0.5 * positions;
+  const sum = (x: Float64Array): number => x.reduce((total, value) => total + value, 0);
+  const groupRows = rows / inputs.length;
+  const apart = inputs.reduce(
+    (total, _, group) =>
+      total + sum(inputDiagonal(curvature, group)) * sum(b.subarray(group * groupRows, (group + 1) * groupRows)),
+    0,
+  );
+  return apart > 0 ? (0.5 * trace) / apart : 0.5 * positions;
+};
 
 /** Positions an item: 1 for language models scored at every token, the number of output positions for a convolution. */
 export const positionsPerItem = (curvature: SiteCurvature): number =>

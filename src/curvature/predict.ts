@@ -1,14 +1,14 @@
 import { internalError } from '../errors.ts';
 import { matmul } from '../kernels/index.ts';
-import { gradientDiagonal, gradientMoment, inputMoment, positionsPerItem, type SiteCurvature } from './moments.ts';
+import { gradientDiagonal, gradientMoment, inputMoment, lossScale, type SiteCurvature } from './moments.ts';
 
 /** What a change ΔW of a site's weights does, in means over positions; losses in nats per scored item. */
 export interface ChangeMeasures {
   /** E|ΔW x|² = tr(ΔW A ΔWᵀ). */
   readonly outputError: number;
-  /** ½ · positions per item · Σ_i B_ii (ΔW A ΔWᵀ)_ii: outputs taken as independent. Undefined where no gradient reaches. */
+  /** lossScale · Σ_i B_ii (ΔW A ΔWᵀ)_ii: outputs taken as independent. Undefined where no gradient reaches. */
   readonly weightedOutputError: number | undefined;
-  /** ½ · positions per item · tr(B ΔW A ΔWᵀ), the predicted loss. Undefined where no gradient reaches. */
+  /** lossScale · tr(B ΔW A ΔWᵀ), the predicted loss. Undefined where no gradient reaches. */
   readonly loss: number | undefined;
 }
 
@@ -16,7 +16,7 @@ export interface ChangeMeasures {
 export type ChangeMeter = (delta: Float32Array) => Promise<ChangeMeasures>;
 
 /**
- * Predicted loss of quality, in nats per scored item, of changing a site's weights by `delta`: ½ · positions per item ·
+ * Predicted loss of quality, in nats per scored item, of changing a site's weights by `delta`: lossScale ·
  * tr(B ΔW A ΔWᵀ). Groups of a convolution are taken as independent.
  * @param delta (rows, columns) of the site's matrix
  * @returns undefined for a site that no gradient reached
@@ -28,7 +28,7 @@ export const predictLoss = async (curvature: SiteCurvature, delta: Float32Array)
 export const changeMeter = (curvature: SiteCurvature): ChangeMeter => {
   const { rows, columns, inputs, gradients } = curvature;
   const groupRows = rows / inputs.length;
-  const scale = 0.5 * positionsPerItem(curvature);
+  const scale = lossScale(curvature);
   const diagonal = gradientDiagonal(curvature);
   const whole = gradientMoment(curvature);
   const moments = inputs.map((_, group) => inputMoment(curvature, group));

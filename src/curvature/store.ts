@@ -21,7 +21,7 @@ export interface CurvatureRequest {
 
 /**
  * A and B of the sites of a program, collected once and kept in `context.shared` under what they depend on: everything
- * that the program computes, the samples, and the seed that labels are drawn with. All sites are collected where all
+ * that the program computes, the samples, and the seed. All sites are collected where all
  * can be, whichever of them are wanted, so that one collection serves every stage. Moments are read from the store when
  * they are asked for. Sites with an obstacle (lookups, hidden states) are not in it.
  * @throws 'data' for samples with carried state, CompressErrors for operators without a gradient rule on the way to a

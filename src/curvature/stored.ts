@@ -19,6 +19,7 @@ export interface SiteFacts {
   readonly gradients: MomentFacts | null;
   readonly positions: number;
   readonly items: number;
+  readonly trace: number;
 }
 
 /** What an entry of the store says of itself; written last, so that an entry that has it is whole. */

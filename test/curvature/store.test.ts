@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { gradientDiagonal, gradientMoment, inputMoment } from '../../src/curvature/moments.ts';
+import {
+  gradientDiagonal,
+  gradientMoment,
+  inputDiagonal,
+  inputMoment,
+  lossScale,
+} from '../../src/curvature/moments.ts';
 import { changeMeter, predictLoss } from '../../src/curvature/predict.ts';
 import { curvatureOf } from '../../src/curvature/store.ts';
 import type { Program } from '../../src/ir/graph.ts';
@@ -79,10 +85,10 @@ test('of a vocabulary only the diagonal of B is kept, and losses are predicted w
   const a = inputMoment(head);
   const delta = new Float32Array(5000 * 16);
   delta[4321 * 16 + 3] = 0.5;
-  expect(await predictLoss(head, delta)).toBeCloseTo(0.5 * b[4321]! * 0.25 * a[3 * 17]!, 12);
+  expect(await predictLoss(head, delta)).toBeCloseTo(lossScale(head) * b[4321]! * 0.25 * a[3 * 17]!, 12);
 });
 
-test('the predicted loss is ½ tr(B ΔW A ΔWᵀ)', async () => {
+test('the predicted loss is tr(B ΔW A ΔWᵀ), scaled to the trace of the Fisher information', async () => {
   const { sites } = await curvatureOf({ program: network(), dataset: normals(), context: contextOf(new Map()) });
   const site = sites.get('a')!;
   const [a, b] = [inputMoment(site), gradientMoment(site)!];
@@ -93,7 +99,10 @@ test('the predicted loss is ½ tr(B ΔW A ΔWᵀ)', async () => {
       for (let k = 0; k < 24; k++)
         for (let l = 0; l < 24; l++) trace += b[i * 16 + j]! * delta[j * 24 + k]! * a[k * 24 + l]! * delta[i * 24 + l]!;
   const { loss, outputError, weightedOutputError } = await changeMeter(site)(delta);
-  expect(loss! / (0.5 * trace)).toBeCloseTo(1, 9);
+  const scale = lossScale(site);
+  const sum = (x: Float64Array): number => x.reduce((total, value) => total + value, 0);
+  expect((2 * scale * sum(inputDiagonal(site)) * sum(gradientDiagonal(site)!)) / site.trace).toBeCloseTo(1, 9);
+  expect(loss! / (scale * trace)).toBeCloseTo(1, 9);
   const errors = Array.from({ length: 16 }, (_, i) => {
     let error = 0;
     for (let k = 0; k < 24; k++)
@@ -101,7 +110,7 @@ test('the predicted loss is ½ tr(B ΔW A ΔWᵀ)', async () => {
     return error;
   });
   const total = errors.reduce((sum, error) => sum + error, 0);
-  const weighted = errors.reduce((sum, error, i) => sum + 0.5 * b[i * 17]! * error, 0);
+  const weighted = errors.reduce((sum, error, i) => sum + scale * b[i * 17]! * error, 0);
   expect(outputError / total).toBeCloseTo(1, 9);
   expect(weightedOutputError! / weighted).toBeCloseTo(1, 9);
 });

@@ -35,15 +35,18 @@ export const symbolReader = (program: Program): ((feeds: Feeds) => ReadonlyMap<s
   };
 };
 
-/**
- * Random numbers that a Fisher program draws its labels with.
- * @throws 'unsupported' when their shape does not follow from the symbols of the inputs.
- */
+/** Signs for one output, and how many items (decisions, or numbers of a regression) it has. */
+export interface Noise {
+  readonly array: NumericArray;
+  readonly items: number;
+}
+
+/** @throws 'unsupported' when the shape does not follow from the symbols of the inputs. */
 export const drawNoise = (
-  { shape, kind }: NoiseInput,
+  { shape, classes }: NoiseInput,
   symbols: ReadonlyMap<string, number>,
   random: Random,
-): NumericArray => {
+): Noise => {
   const lengths = shape.map((dim) => {
     const length = evaluateDim(dim, symbols);
     if (length !== null) return length;
@@ -53,6 +56,7 @@ export const drawNoise = (
       hint: 'Give the model inputs with named or fixed dimensions.',
     });
   });
-  const draw = kind === 'gaussian' ? () => random.normal() : () => random.float();
-  return { dtype: 'float32', shape: lengths, data: Float32Array.from({ length: elementCount(lengths) }, draw) };
+  const count = elementCount(lengths);
+  const items = classes === undefined ? count : count / lengths[classes]!;
+  return { array: { dtype: 'float32', shape: lengths, data: random.signs(count) }, items };
 };

@@ -1,0 +1,145 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openModel } from '../src/artifact/open.ts';
+import { openDataset } from '../src/calibration/samples/table.ts';
+import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
+import { inputSignature } from '../src/execution/signature.ts';
+import { memoryStore } from '../src/stages/memory-store.ts';
+import { sensitivityStage } from '../src/stages/sensitivity/index.ts';
+import { findSensitivity } from '../src/stages/sensitivity/sensitivity.ts';
+
+/**
+ * How well predictors order weights by the divergence that rounding each alone was measured to cause, over the shared
+ * models: rank correlations, and the sums of predicted and measured losses.
+ *
+ *   npx tsx bench/sensitivity.ts [--data ../shared/data] [--minilm FOLDER] [--model stories260k] [--bits 4]
+ *                                [--samples 64] [--verify 16] [--predictors hessian-trace,block-influence]
+ *                                [--options '{"group_size":32}'] [--sites]
+ */
+const { values: given } = parseArgs({
+  options: {
+    data: { type: 'string', default: '../shared/data' },
+    minilm: { type: 'string', default: '' },
+    model: { type: 'string', default: '' },
+    bits: { type: 'string', default: '4' },
+    samples: { type: 'string', default: '64' },
+    verify: { type: 'string', default: '16' },
+    predictors: { type: 'string', default: '' },
+    options: { type: 'string', default: '{}' },
+    sites: { type: 'boolean', default: false },
+  },
+});
+
+const root = resolve(given.data);
+const samples = Number(given.samples);
+const stories = { bos: 1, shuffle: true, samples };
+const blockProducts = { ignore: ['op:Gather', 'role:head'] };
+
+const subjects = [
+  {
+    name: 'stories260k',
+    path: join(root, 'llm-stories260k'),
+    data: { tokens: join(root, 'llm-stories260k/eval/tinystories-train-sample.u16'), window: 512, ...stories },
+    options: blockProducts,
+  },
+  {
+    name: 'babyllama',
+    path: join(root, 'llm-babyllama-tok105'),
+    data: { tokens: join(root, 'llm-babyllama-tok105/eval/tinystories-train-sample.u16'), window: 256, ...stories },
+    options: blockProducts,
+  },
+  {
+    name: 'squeezenet',
+    path: join(root, 'vision-squeezenet-imagenet/squeezenet1.1_fp32.onnx'),
+    data: {
+      images: join(root, 'vision-squeezenet-imagenet/images'),
+      preprocessing: { channels: 'bgr', mean: [104, 117, 123] },
+      shuffle: true,
+      samples,
+    },
+    options: {},
+  },
+  {
+    name: 'resnet20',
+    path: join(root, 'vision-cifar10-resnet/resnet20_cifar10.onnx'),
+    data: {
+      records: join(root, 'vision-cifar10-resnet/cifar10_train_lossless_1000.bin'),
+      format: 'cifar10',
+      preprocessing: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+      shuffle: true,
+      samples,
+    },
+    options: {},
+  },
+  {
+    name: 'minilm',
+    path: given.minilm,
+    data: { text: join(root, 'text-corpora/wikitext-2-valid.txt'), window: 64, shuffle: true, samples },
+    options: { ignore: ['op:Gather'] },
+  },
+];
+
+for (const { name, path, data, options } of subjects) {
+  if (!name.startsWith(given.model) || !existsSync(path)) continue;
+  const { program } = await openModel(path);
+  const dataset = await openDataset(data, {
+    baseDirectory: path.endsWith('.onnx') ? root : path,
+    modelInputs: inputSignature(program),
+    seed: 0,
+  });
+  const bits = Number(given.bits);
+  const asked = {
+    group_size: 'row',
+    rounding: 'rtn',
+    bits: [bits],
+    verify: { samples: Number(given.verify), bits },
+    ...options,
+    ...JSON.parse(given.options),
+  };
+  const parsed = sensitivityStage.options.parse(asked);
+  const extra = given.predictors === '' ? [] : given.predictors.split(',');
+  const predictors = [...parsed.predictors, ...extra] as typeof parsed.predictors;
+  const directory = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
+  const start = performance.now();
+  try {
+    const { report } = await findSensitivity(
+      program,
+      dataset,
+      { ...parsed, predictors },
+      {
+        calibration: dataset,
+        engine: onnxruntimeEngine,
+        maxMemoryBytes: 1 << 30,
+        threads: 2,
+        seed: 0,
+        checkpoints: memoryStore(),
+        shared: memoryStore(),
+        scratch: { directory },
+        emit: () => undefined,
+        signal: new AbortController().signal,
+      },
+    );
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    console.log(`${name}, ${bits} bits: ${report.sites.length} weights, ${seconds} s`);
+    for (const { predictor, correlation, sites } of report.correlations)
+      console.log(`  ${predictor.padEnd(26)}${correlation.toFixed(3).padStart(8)}  over ${sites}`);
+    if (report.sums)
+      console.log(
+        `  sums: predicted ${report.sums.predicted.toPrecision(3)}, measured ${report.sums.measured.toPrecision(3)}`,
+      );
+    for (const { text, kind, site } of report.findings)
+      if (kind !== 'fact') console.log(`  ${kind} ${site ?? ''}: ${text}`);
+    if (given.sites)
+      for (const {
+        site,
+        options: [first],
+      } of report.sites)
+        console.log(
+          `  ${site.padEnd(48)}${first?.loss.toExponential(2).padStart(12)}${first?.measured?.toExponential(2).padStart(12) ?? ''}`,
+        );
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
