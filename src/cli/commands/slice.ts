@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import type { Recipe } from '../../recipe/recipe.ts';
 import type { CommandModule } from '../command.ts';
 import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
 import { addRunFlags, runAndReport } from '../run-recipe.ts';
@@ -81,6 +83,10 @@ export const sliceCommand: CommandModule = {
     command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
     addRecipeFlags(command, flags);
     addRunFlags(command);
+    command.option(
+      '--emit <sizes>',
+      'several models from one order: shares of the model that are left, such as 0.75,0.5,0.25, each in a folder of its own',
+    );
     command.addHelpText(
       'after',
       `
@@ -90,17 +96,27 @@ What can be removed from a model, and why the rest cannot: compress inspect MODE
 Examples:
   $ compress slice checkpoint --output out/small --ratio 0.25 --calibration text:corpus.txt,window=512,samples=64
   $ compress slice cnn.onnx --output out/fast --operations 0.5 --multiple 8 --calibration images:photos
-  $ compress slice model.onnx --output out/plain --ratio 0.1 --method magnitude`,
+  $ compress slice model.onnx --output out/plain --ratio 0.1 --method magnitude
+  $ compress slice checkpoint --output out/sizes --emit 0.75,0.5,0.25 --calibration text:corpus.txt,window=512 \\
+      --evaluation text:held-out.txt,window=512 --metric perplexity --metric latency`,
     );
   },
 
   async run(args, options, context) {
-    const recipe = await recipeFromFlags(
-      { model: { path: args[0] }, stages: [{ slice: {} }] },
-      flags,
-      options,
-      context.io.directory,
-    );
-    return runAndReport(recipe, options, context);
+    const start = (slice: object): Record<string, unknown> => ({ model: { path: args[0] }, stages: [{ slice }] });
+    const emit = options.text('emit');
+    if (emit === undefined) {
+      const recipe = await recipeFromFlags(start({}), flags, options, context.io.directory);
+      return runAndReport(recipe, options, context);
+    }
+    const { emitSizes, parseSizes } = await import('../emit-sizes.ts');
+    const output = options.text('output');
+    const own = flags.filter(({ key }) => key.join() !== 'output');
+    const recipeOf = (size: number, folder: string): Promise<Recipe> => {
+      const recipe = start({ ratio: 1 - size, allocation: 'nested', refit: false });
+      const placed = output === undefined ? recipe : { ...recipe, output: join(output, folder) };
+      return recipeFromFlags(placed, own, options, context.io.directory);
+    };
+    return emitSizes(parseSizes(emit), recipeOf, options, context);
   },
 };

@@ -1,6 +1,6 @@
 import type { ChannelGroup } from '../../analysis/channel-groups/groups.ts';
 import type { RemovalOrder } from '../../curvature/obs-removal.ts';
-import { allocateOptions, type CompressionChoice, type CostMeasure } from '../../curvature/options.ts';
+import { allocateOptions, type CompressionChoice, type CostMeasure, optionFront } from '../../curvature/options.ts';
 import type { RemovalPick } from '../../curvature/removal/choices.ts';
 import type { WeightCosts } from '../../curvature/removal/costs.ts';
 import { channelsOf } from '../../curvature/removal/pools.ts';
@@ -50,7 +50,7 @@ const countBelow = ({ order, losses }: RemovalOrder, level: number): number => {
 };
 
 /** Options at a level from 0 (nothing goes) to 1 (everything that may). */
-const atLevel = (ranked: readonly RankedChoice[], rule: AllocationRule, level: number): readonly Option[] =>
+const atLevel = (ranked: readonly RankedChoice[], rule: 'uniform' | 'standardised', level: number): readonly Option[] =>
   ranked.map(({ choice, ranking }) => {
     const standardised = level >= 1 ? ranking.order.length : countBelow(ranking, Math.tan((level - 0.5) * Math.PI));
     return upTo(choice, rule === 'uniform' ? level * ranking.order.length + 1e-9 : standardised);
@@ -106,8 +106,26 @@ export const allocateRemovals = (
   const chosen =
     rule === 'exact'
       ? exactly(choices, costs, measure, most, fits)
-      : search((level) => atLevel(ranked, rule, level), fits);
+      : rule === 'nested'
+        ? alongFront(choices, measure, fits)
+        : search((level) => atLevel(ranked, rule, level), fits);
   return { picks: chosen.map(({ data }) => data), loss: chosen.reduce((sum, { loss }) => sum + loss, 0) };
+};
+
+/** The point of the front that loses least and fits; along the front every pool only ever loses more. */
+const alongFront = (
+  choices: readonly CompressionChoice<RemovalPick>[],
+  measure: CostMeasure,
+  fits: (options: readonly Option[]) => boolean,
+): readonly Option[] => {
+  const front = optionFront(choices, measure);
+  let [low, high] = [0, front.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(front[middle]!.picks)) low = middle;
+    else high = middle - 1;
+  }
+  return front[low]!.picks;
 };
 
 /**

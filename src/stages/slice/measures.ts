@@ -11,7 +11,8 @@ export const costMeasureOf = (measure: SliceMeasure): CostMeasure =>
 /** A deep cut goes in several steps, since the quadratic is trusted only near the model that it was taken at. */
 const sharePerStep = 0.15;
 
-export const stepsOf = ({ steps, ratio, method }: SliceOptions): number => {
+export const stepsOf = ({ steps, ratio, method, allocation }: SliceOptions): number => {
   if (steps !== 'auto') return steps;
+  if (allocation === 'nested') return 1;
   return method === 'obs' || method === 'fisher' ? Math.max(1, Math.round(ratio / sharePerStep)) : 1;
 };

@@ -83,10 +83,10 @@ const sliceInput = z
     targets: z.array(pattern).optional().describe('Sites whose channels may go (default all).'),
     ignore: z.array(pattern).optional().describe('Sites whose channels stay.'),
     allocation: z
-      .enum(['exact', 'uniform', 'standardised'])
+      .enum(['exact', 'nested', 'uniform', 'standardised'])
       .optional()
       .describe(
-        'How removals are shared: exact (least predicted loss in all), uniform (the same share everywhere), standardised (one threshold on scores standardised in each group). Default: what suits the method.',
+        'How removals are shared: exact (least predicted loss in all), nested (along one order, so that smaller models are parts of larger ones), uniform (the same share everywhere), standardised (one threshold on scores standardised in each group). Default: what suits the method.',
       ),
     compensation: z
       .enum(['ridge', 'bias', 'none'])

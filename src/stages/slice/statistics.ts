@@ -52,6 +52,7 @@ const collectInputs = async ({ program, dataset, sites, context }: StatisticsReq
           gradients: undefined,
           positions: count,
           items: count,
+          trace: 0,
         },
       ];
     }),

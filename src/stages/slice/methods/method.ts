@@ -13,8 +13,11 @@ export interface RankingInput {
   readonly signal: AbortSignal;
 }
 
-/** How removals are shared among pools: by predicted loss, alike everywhere, or by scores standardised in each pool. */
-export type AllocationRule = 'exact' | 'uniform' | 'standardised';
+/**
+ * How removals are shared among pools: by least predicted loss ('exact'), the same along one order in which smaller
+ * models are parts of larger ones ('nested'), alike everywhere, or by scores standardised in each pool.
+ */
+export type AllocationRule = 'exact' | 'nested' | 'uniform' | 'standardised';
 
 /** One way to say which channels matter least. */
 export interface RankingMethod {
