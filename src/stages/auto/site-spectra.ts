@@ -1,11 +1,5 @@
 import type { Site } from '../../analysis/sites.ts';
-import {
-  type Curvature,
-  gradientDiagonal,
-  gradientMoment,
-  inputMoment,
-  positionsPerItem,
-} from '../../curvature/moments.ts';
+import { type Curvature, gradientDiagonal, gradientMoment, inputMoment, lossScale } from '../../curvature/moments.ts';
 import { type Spectrum, spectrumOf } from '../factorize/low-rank.ts';
 import type { SiteMoments } from '../factorize/site-moments.ts';
 import { diagonalMatrix } from '../factorize/site-moments.ts';
@@ -17,7 +11,7 @@ const momentsFrom = (curvature: Curvature, site: Site): SiteMoments => {
   return {
     a: inputMoment(found),
     b: diagonal ? diagonalMatrix(diagonal) : gradientMoment(found),
-    scale: 0.5 * positionsPerItem(found),
+    scale: lossScale(found),
   };
 };
 

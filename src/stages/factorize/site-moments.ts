@@ -1,6 +1,6 @@
 import type { Site } from '../../analysis/sites.ts';
 import { siteGrams } from '../../calibration/statistics/gram.ts';
-import { gradientDiagonal, gradientMoment, inputMoment, positionsPerItem } from '../../curvature/moments.ts';
+import { gradientDiagonal, gradientMoment, inputMoment, lossScale, positionsPerItem } from '../../curvature/moments.ts';
 import { curvatureOf } from '../../curvature/store.ts';
 import { CompressError, formatError } from '../../errors.ts';
 import { observeProgram } from '../../execution/observe.ts';
@@ -87,7 +87,7 @@ export const momentsOf = async (program: Program, sites: readonly Site[], contex
         return {
           a: inputMoment(found),
           b: diagonal ? diagonalMatrix(diagonal) : gradientMoment(found),
-          scale: 0.5 * positionsPerItem(found),
+          scale: lossScale(found),
         };
       },
       positionsPerItem: (site) => positionsPerItem(curvature.sites.get(site.name)!),
