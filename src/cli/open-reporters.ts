@@ -74,7 +74,7 @@ const controlOf = (signal: AbortSignal): RunControl => ({
 export const openReporters = async (
   wanted: readonly string[],
   context: CommandContext,
-  options: Omit<ReporterOptions, 'control'> & { readonly steered: boolean },
+  options: Pick<ReporterOptions, 'leave'> & { readonly steered: boolean },
 ): Promise<Reporter> => {
   const { io, signal } = context;
   const names = wanted.length > 0 ? wanted : usualNames(context).filter((name) => name !== 'none');
@@ -88,12 +88,16 @@ export const openReporters = async (
       hint: 'Send all but one to a file: NAME=PATH.',
     });
   const { steered, ...rest } = options;
-  const given: ReporterOptions = { ...rest, ...(steered ? { control: controlOf(signal) } : {}) };
+  const given: ReporterOptions = {
+    ...rest,
+    ...(steered ? { control: controlOf(signal) } : {}),
+    annotate: (line) => (context.json ? io.err : io.out).write(line),
+  };
   const open: Reporter[] = [];
   for (const { card, path } of choices) {
     const target = path === undefined ? screenOf(context) : fileTarget(path);
     if (card.screen && target.terminal) io.screen.taken = true;
-    open.push(await card.open(target, given));
+    open.push(await card.open(target, { ...given, ...(path === undefined ? {} : { path }) }));
   }
   return {
     listener: (event) => {

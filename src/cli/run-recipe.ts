@@ -18,9 +18,12 @@ export const addRunFlags = (command: Command): void => {
     );
 };
 
-/** Runs (or with --dry-run plans) a recipe under the chosen reporter. */
+/**
+ * Runs (or with --dry-run plans) a recipe under the chosen reporters.
+ * @param given the recipe, or what reads it: reporters are told what is wrong with it, too.
+ */
 export const runAndReport = async (
-  recipe: Recipe,
+  given: Recipe | (() => Recipe),
   options: OptionValues,
   context: CommandContext,
 ): Promise<CommandResult> => {
@@ -30,11 +33,12 @@ export const runAndReport = async (
       message: '--fresh and --resume exclude each other',
       hint: 'Keep one of them.',
     });
-  if (options.flag('dryRun')) return (await import('./show-plan.ts')).planAndShow(recipe, context);
+  const read = (): Recipe => (typeof given === 'function' ? given() : given);
+  if (options.flag('dryRun')) return (await import('./show-plan.ts')).planAndShow(read(), context);
   const { runRecipe } = await import('../recipe/run.ts');
   const reporter = await openReporters(options.texts('reporter'), context, { steered: true });
   try {
-    const report = await runRecipe(recipe, {
+    const report = await runRecipe(read(), {
       fresh: options.flag('fresh'),
       signal: context.signal,
       listeners: [(event) => reporter.listener(event)],

@@ -17,5 +17,23 @@ export const reporters: readonly ReporterCard[] = [
     screen: true,
     open: tuiReporter,
   },
+  {
+    name: 'junit',
+    summary: 'JUnit XML with a test case for every gate',
+    screen: true,
+    open: async (...given) => (await import('./junit.ts')).junitReporter(...given),
+  },
+  {
+    name: 'github',
+    summary: 'annotations and a job summary in GitHub workflows',
+    screen: false,
+    open: async (...given) => (await import('./github.ts')).githubReporter(...given),
+  },
+  {
+    name: 'html',
+    summary: 'the report as one page, in a file: html=report.html',
+    screen: false,
+    open: async (...given) => (await import('./html.ts')).htmlReporter(...given),
+  },
   { name: 'json', summary: 'one JSON object a line for every event', screen: true, open: jsonReporter },
 ];

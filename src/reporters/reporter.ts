@@ -39,6 +39,10 @@ export interface Reporter {
 export interface ReporterOptions {
   /** Absent where the run is only looked at, or has ended. */
   readonly control?: RunControl;
+  /** The file that was asked for; undefined where the reporter writes to the terminal. */
+  readonly path?: string;
+  /** Writes lines that a machine reads off the output of the command. */
+  readonly annotate: (line: string) => void;
   /** Told when a person leaves a run that is only looked at. */
   readonly leave?: () => void;
 }

@@ -15,7 +15,7 @@ const tell = async (name: string, live: boolean, events: readonly TimedEvent[]):
     columns: 60,
     style: plainStyle,
   };
-  const reporter = await card?.open(target, {});
+  const reporter = await card?.open(target, { annotate: () => {} });
   for (const event of events) reporter?.listener(event);
   await reporter?.close();
   return text;

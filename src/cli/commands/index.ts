@@ -68,6 +68,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./compare.ts')).compareCommand,
   },
   {
+    name: 'report',
+    summary: 'what a run came to, or several runs side by side',
+    load: async () => (await import('./report.ts')).reportCommand,
+  },
+  {
     name: 'watch',
     summary: 'show a run of another process, or one that has ended',
     load: async () => (await import('./watch.ts')).watchCommand,

@@ -14,11 +14,12 @@ export const runCommand: CommandModule = {
       'after',
       `
 The output folder appears, or is replaced, only when everything is written and measured. It holds the model files,
-manifest.json, report.json and events.ndjson. A run that was stopped goes on where it was.
+README.md, manifest.json, report.json, report.html and events.ndjson. A run that was stopped goes on where it was.
 
 Examples:
   $ compress run recipes/quickstart-language.yaml
   $ compress run recipe.yaml --set stages.0.quantize.weights.bits=3 --output out/w3
+  $ compress run recipe.yaml --reporter plain --reporter junit=results.xml
   $ compress run recipe.yaml --json > report.json`,
     );
   },
@@ -26,6 +27,6 @@ Examples:
   async run(args, options, context) {
     const { readRecipeFile } = await import('../../recipe/load.ts');
     const overrides = [...pathOverrides(options, context.io.directory), ...flagOverrides(commonFlags, options)];
-    return runAndReport(readRecipeFile(args[0] ?? '', overrides), options, context);
+    return runAndReport(() => readRecipeFile(args[0] ?? '', overrides), options, context);
   },
 };

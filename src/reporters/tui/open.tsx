@@ -11,15 +11,18 @@ export const openTui = (target: ReporterTarget, terminal: Terminal, options: Rep
   const run = new LiveRun();
   const { control, leave = () => {} } = options;
   const picture = () => <App view={run.view} nowMs={run.nowMs} style={target.style} control={control} leave={leave} />;
-  const instance = render(picture(), { ...terminal, exitOnCtrlC: false, patchConsole: false });
-  const pacer = new Pacer(() => instance.rerender(picture()));
+  let instance: ReturnType<typeof render> | undefined;
+  const pacer = new Pacer(() => {
+    if (instance) instance.rerender(picture());
+    else instance = render(picture(), { ...terminal, exitOnCtrlC: false, patchConsole: false });
+  });
   let open = true;
   const close = (): void => {
     if (!open) return;
     open = false;
-    pacer.now();
+    if (instance) pacer.now();
     pacer.stop();
-    instance.unmount();
+    instance?.unmount();
   };
   return {
     listener: (event: TimedEvent) => {
