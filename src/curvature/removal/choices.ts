@@ -1,6 +1,6 @@
 import { readSiteMatrix } from '../../analysis/site-weights.ts';
 import { CompressError } from '../../errors.ts';
-import { type Curvature, gradientDiagonal, gradientMoment, inputMoment, positionsPerItem } from '../moments.ts';
+import { type Curvature, gradientDiagonal, gradientMoment, inputMoment, lossScale } from '../moments.ts';
 import { type RemovalConsumer, type RemovalOptions, type RemovalOrder, removalOrder } from '../obs-removal.ts';
 import {
   addCosts,
@@ -47,7 +47,7 @@ export const consumersOf = (pool: RemovalPool, curvature: Curvature): RemovalCon
       columns: site.columns,
       inputMoment: inputMoment(known),
       outputMoment: gradientMoment(known) ?? gradientDiagonal(known),
-      scale: 0.5 * positionsPerItem(known),
+      scale: lossScale(known),
       units: lines,
     };
   });
