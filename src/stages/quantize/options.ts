@@ -37,6 +37,8 @@ export interface WeightOptions {
    * before its own, whose data are run through once more.
    */
   readonly sequential: 'block' | 'site';
+  /** Whether inputs and weights of products are rotated first (weights/rotate.ts). */
+  readonly rotate: boolean;
   readonly already: AlreadyChoice;
   /** Training of the integers afterwards; undefined: none. */
   readonly refine: RefineOptions | undefined;
@@ -94,6 +96,12 @@ const weightKeys = {
     .optional()
     .describe(
       'Lower the largest weights of each group first while outputs stay nearly as they are (MagR): the part of a group, by size, that may be cut off. Default 0 (off). Needs calibration data.',
+    ),
+  rotate: z
+    .boolean()
+    .optional()
+    .describe(
+      'Rotate the inputs of matrix products, and their weights with them, by Hadamard factors, so that no single weight stands out: folded where a product makes the input, else two small products more when running. Default false: it helps with one scale a row and outliers, not with small groups.',
     ),
   sequential: z
     .enum(['block', 'site'])
@@ -183,6 +191,7 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
     magr: input.magr ?? 0,
   },
   sequential: input.sequential ?? 'site',
+  rotate: input.rotate ?? false,
   already: input.already_quantized ?? 'refuse',
   refine: input.refine === undefined ? undefined : normaliseRefine(input.refine),
 });

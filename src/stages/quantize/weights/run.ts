@@ -7,6 +7,7 @@ import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { needsGram, planWeights, type WeightUnit } from './plan.ts';
 import { averageFinding, growthFindings } from './plan-sites.ts';
+import { rotateInputs } from './rotate.ts';
 import { roundDirectly, type UnitDone } from './run-direct.ts';
 import { roundSequentially } from './run-sequential.ts';
 import { describeScheme } from './scheme.ts';
@@ -23,14 +24,30 @@ export const quantizeWeights = async (
 ): Promise<StageResult> => {
   const program = cloneProgram(model.program);
   const { calibration, emit } = context;
-  const plan = planWeights(program, options, calibration !== undefined);
+  const first = planWeights(program, options, calibration !== undefined);
+  const rotated = options.rotate
+    ? rotateInputs(
+        program,
+        first.units.flatMap(({ sites }) => sites),
+        context.seed,
+      )
+    : undefined;
+  // Rotations put products into the graph, which are not the model's.
+  const plan = rotated
+    ? planWeights(program, { ...options, ignore: [...options.ignore, ...rotated.products] }, calibration !== undefined)
+    : first;
   if (plan.units.length === 0 && options.weights.bits === 'auto')
     throw new CompressError({
       code: 'recipe',
       message: 'bits: auto takes the widths that a sensitivity stage has allocated, and this model carries none',
       hint: 'Put a stage `sensitivity: { average_bits: 3 }` before this one, or name the bits.',
     });
-  const findings: Finding[] = [...plan.findings, ...averageFinding(plan.units), ...growthFindings(plan.units)];
+  const findings: Finding[] = [
+    ...(rotated?.findings ?? []),
+    ...plan.findings,
+    ...averageFinding(plan.units),
+    ...growthFindings(plan.units),
+  ];
   /** Tokens that reached each expert. */
   const tokens = new Map<WeightUnit, number>();
   let finished = 0;

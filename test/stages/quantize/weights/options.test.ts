@@ -18,6 +18,7 @@ describe('options of the quantize stage', () => {
       overrides: [],
       settings: { damp: 0.01, actOrder: true, magr: 0 },
       sequential: 'site',
+      rotate: false,
       already: 'refuse',
     });
   });
