@@ -68,7 +68,7 @@ export const appendGradients = (request: GradientRequest): Gradients => {
     const gradients = node.outputs.map((output) => (output ? total(output) : undefined));
     if (gradients.every((gradient) => gradient === undefined)) continue;
     const rule = ruleOf(node)!;
-    const results = applyRule(rule, node, gradients, build, active);
+    const results = applyRule(rule, { node, gradients, build, active, gradientOf: total });
     results.forEach((gradient, index) => {
       const input = node.inputs[index];
       if (gradient && input && active.has(input)) contribute(input, gradient);
@@ -108,13 +108,13 @@ export const checkScalar = (loss: Value): void => {
   });
 };
 
-const applyRule = (
-  rule: Rule,
-  node: Node,
-  gradients: readonly (Value | undefined)[],
-  build: OperatorBuilder,
-  active: ReadonlySet<Value>,
-): readonly (Value | undefined)[] => {
+/** What a rule's context is made of. */
+interface RuleCall extends Pick<RuleContext, 'node' | 'gradients' | 'build' | 'gradientOf'> {
+  readonly active: ReadonlySet<Value>;
+}
+
+const applyRule = (rule: Rule, call: RuleCall): readonly (Value | undefined)[] => {
+  const { node, gradients, build, active, gradientOf } = call;
   const needed = (values: readonly (Value | undefined)[], index: number, what: string): Value => {
     const value = values[index];
     if (!value) throw internalError(`the gradient rule of ${node.op} needs ${what} ${index}`, { node: node.name });
@@ -124,6 +124,7 @@ const applyRule = (
     node,
     build,
     gradients,
+    gradientOf,
     wants: (index) => {
       const input = node.inputs[index];
       return input !== undefined && active.has(input);

@@ -6,6 +6,7 @@ import { inferShapes } from '../ir/inference/index.ts';
 import { type Shape, tensorType } from '../ir/shape.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import { decomposeNodes, decompositions } from './decompose/table.ts';
+import { fuseNorms } from './fuse.ts';
 
 /** The oldest operator set in which every operator that gradient rules write exists (ScatterND with reductions, Reduce axes as inputs). */
 const gradientOpset = 18;
@@ -36,7 +37,8 @@ const fixInputs = ({ graph }: Program, fixed: ReadonlyMap<string, Tensor>): void
 
 /**
  * Makes a program ready for `appendGradients`, in place: a new enough operator set, branches that constants decide put
- * in line, composite operators taken apart, types inferred. Outputs stay equal.
+ * in line, norms put together and other composite operators taken apart, types inferred. Outputs stay equal up to
+ * rounding.
  * @throws 'unsupported' for operators of an unknown set, and forms of composite operators that cannot be taken apart.
  */
 export const prepareForGradients = (program: Program, options: PrepareOptions = {}): void => {
@@ -54,5 +56,6 @@ export const prepareForGradients = (program: Program, options: PrepareOptions = 
   upgradeOpset(program, gradientOpset);
   infer();
   if (program.graph.nodes.some((node) => node.op === 'If') && inlineIf(program) > 0) infer();
-  if (decomposeNodes(program.graph, decompositions.standard) > 0) infer();
+  const changed = fuseNorms(program.graph) + decomposeNodes(program.graph, decompositions.standard);
+  if (changed > 0) infer();
 };

@@ -13,6 +13,8 @@ export interface RuleContext {
   input(index: number): Value;
   /** Output that must exist. */
   output(index: number): Value;
+  /** ∂loss/∂value of a value that this node's outputs lead to; undefined where the loss does not depend on it. */
+  gradientOf(value: Value): Value | undefined;
   /** ∂loss/∂output 0, for operators with one output. */
   readonly gradient: Value;
 }

@@ -1,6 +1,9 @@
 import type { OperatorBuilder } from '../../ir/build.ts';
-import type { Value } from '../../ir/graph.ts';
-import { sumToShapeOf } from '../broadcast.ts';
+import type { Node, Value } from '../../ir/graph.ts';
+import { readScalar } from '../../ir/read.ts';
+import { elementCount } from '../../ir/shape.ts';
+import { constantOf } from '../../ir/walk.ts';
+import { rankOf, sumToShapeOf } from '../broadcast.ts';
 import type { Rule, RuleContext } from '../rule.ts';
 import { indicator } from './unary.ts';
 
@@ -35,13 +38,29 @@ export const divideRule: Rule = (context) => {
   ];
 };
 
+/** The number that a constant exponent holds, where it is one number. */
+const exponentOf = (value: Value): number | undefined => {
+  const constant = constantOf(value);
+  return constant && elementCount(constant.shape) === 1 ? readScalar(constant) : undefined;
+};
+
+/** p·x^(p-1), without powers where the exponent is a small number. */
+const powerSlope = (build: OperatorBuilder, base: Value, output: Value, exponent: Value): Value => {
+  const number = exponentOf(exponent);
+  if (number === 1) return build.scalarLike(1, base);
+  if (number === 2) return build.scale(base, 2);
+  if (number === 3) return build.scale(build.multiply(base, base), 3);
+  if (number === 0.5) return build.divide(build.scalarLike(0.5, base), output);
+  const p = number === undefined ? build.castLike(exponent, base) : build.scalarLike(number, base);
+  const less = number === undefined ? build.subtract(p, build.scalarLike(1, base)) : build.scalarLike(number - 1, base);
+  return build.multiply(p, build.call('Pow', [base, less]));
+};
+
 /** y = x^p: dy/dx = p·x^(p-1); dy/dp = y·log x, taken as 0 where x is not positive. */
 export const powerRule: Rule = (context) => {
   const { build, gradient, input, output } = context;
   const base = input(0);
-  const exponent = context.wants(1) ? input(1) : build.castLike(input(1), base);
-  const slope = (): Value =>
-    build.multiply(exponent, build.call('Pow', [base, build.subtract(exponent, build.scalarLike(1, base))]));
+  const slope = (): Value => powerSlope(build, base, output(0), input(1));
   const logarithm = (): Value => {
     const positive = build.call('Greater', [base, build.scalarLike(0, base)]);
     const safe = build.call('Where', [positive, base, build.scalarLike(1, base)]);
@@ -135,13 +154,32 @@ export const moduloRule: Rule = (context) => {
   ];
 };
 
-/** Softmax over the axis: y ∘ (g - Σ g∘y). */
-const weighted = (build: OperatorBuilder, gradient: Value, y: Value, axis: number): Value =>
-  build.sumOver(build.multiply(gradient, y), [axis], 'keep');
+/** The product P V that is all that reads the probabilities P, summed over their last axis. */
+const onlyProduct = (y: Value, axis: number): Node | undefined => {
+  const [use, ...others] = y.uses;
+  const last = axis === -1 || axis === (rankOf(y) ?? 0) - 1;
+  const reads = use?.node.op === 'MatMul' && use.index === 0 && use.node.domain === '';
+  const values = use?.node.inputs[1];
+  return last && reads && others.length === 0 && values && (rankOf(values) ?? 0) > 1 ? use.node : undefined;
+};
 
-export const softmaxRule: Rule = ({ node, build, gradient, output }) => {
+/**
+ * Softmax over the axis: y ∘ (g - Σ g∘y). In attention, where y only weighs values, Σ g∘y is Σ ∂O∘O over the result's
+ * channels (Dao et al. 2022, section 3.1), which are far fewer than the keys.
+ */
+export const softmaxRule: Rule = (context) => {
+  const { node, build, gradient, output } = context;
   const y = output(0);
-  return [build.multiply(y, build.subtract(gradient, weighted(build, gradient, y, node.int('axis', -1))))];
+  const axis = node.int('axis', -1);
+  const result = onlyProduct(y, axis)?.outputs[0];
+  const resultGradient = result && context.gradientOf(result);
+  /** All of y's gradient came through the product, unsummed. */
+  const wholly = resultGradient && gradient.producer?.op === 'MatMul' && gradient.producer.inputs[0] === resultGradient;
+  const sum =
+    result && resultGradient && wholly
+      ? build.sumOver(build.multiply(resultGradient, result), [-1], 'keep')
+      : build.sumOver(build.multiply(gradient, y), [axis], 'keep');
+  return [build.multiply(y, build.subtract(gradient, sum))];
 };
 
 /** LogSoftmax over the axis: g - softmax ∘ Σ g. */

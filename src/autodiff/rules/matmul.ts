@@ -1,7 +1,8 @@
 import { CompressError, internalError } from '../../errors.ts';
-import type { OperatorBuilder } from '../../ir/build.ts';
+import { dtypeOf, type OperatorBuilder } from '../../ir/build.ts';
 import { intAttribute, textAttribute, type Value } from '../../ir/graph.ts';
-import { rankOf, sumToShapeOf } from '../broadcast.ts';
+import { tensorType } from '../../ir/shape.ts';
+import { rankOf, shapeOf, sumToShapeOf } from '../broadcast.ts';
 import type { Rule } from '../rule.ts';
 
 const rankNeeded = (value: Value, node: string): number => {
@@ -32,25 +33,24 @@ export const matmulRule: Rule = (context) => {
   const [a, b] = [input(0), input(1)];
   const [rankA, rankB] = [rankNeeded(a, node.name), rankNeeded(b, node.name)];
   if (rankA === 1 || rankB === 1) return vectorRule(context, rankA, rankB);
+  const wide = context.output(0);
   const forA = (): Value => {
     const product = build.call('MatMul', [gradient, swapLast(build, b, rankB)]);
-    return rankB === 2 ? product : sumBatch(build, product, a, rankA, Math.max(rankA, rankB));
+    return rankB === 2 ? product : sumBatch(build, product, a, wide);
   };
   const forB = (): Value => {
     if (rankB === 2 && rankA > 2)
       return build.call('MatMul', [build.transpose(asRows(build, a), [1, 0]), asRows(build, gradient)]);
     const product = build.call('MatMul', [swapLast(build, a, rankA), gradient]);
-    return rankA === 2 && rankB === 2 ? product : sumBatch(build, product, b, rankB, Math.max(rankA, rankB));
+    return rankA === 2 && rankB === 2 ? product : sumBatch(build, product, b, wide);
   };
   return [context.wants(0) ? forA() : undefined, context.wants(1) ? forB() : undefined];
 };
 
-/** Sums a (batch…, m, n) gradient down to a factor whose batch axes were broadcast. */
-const sumBatch = (build: OperatorBuilder, product: Value, factor: Value, rank: number, wideRank: number): Value => {
-  const type = factor.type?.kind === 'tensor' ? factor.type : undefined;
-  const missing = wideRank - rank;
-  const hasOnes = type?.shape?.slice(0, -2).some((dim) => typeof dim !== 'number' || dim === 1) ?? true;
-  if (missing === 0 && !hasOnes) return product;
+/** Sums a (batch…, m, n) gradient down to a factor whose batch axes were broadcast to those of `wide`. */
+const sumBatch = (build: OperatorBuilder, product: Value, factor: Value, wide: Value): Value => {
+  const [wideShape, own] = [shapeOf(wide), shapeOf(factor)];
+  if (wideShape && own) product.type = tensorType(dtypeOf(factor), [...wideShape.slice(0, -2), ...own.slice(-2)]);
   return sumToShapeOf(build, product, product, factor);
 };
 

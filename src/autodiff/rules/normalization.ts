@@ -1,7 +1,8 @@
 import { internalError } from '../../errors.ts';
-import type { OperatorBuilder } from '../../ir/build.ts';
-import { intAttribute, type Value } from '../../ir/graph.ts';
-import { rankOf, sumToShapeOf } from '../broadcast.ts';
+import { dtypeOf, type OperatorBuilder } from '../../ir/build.ts';
+import { intAttribute, Value } from '../../ir/graph.ts';
+import { tensorType } from '../../ir/shape.ts';
+import { expandLike, rankOf, shapeOf, sumToShapeOf } from '../broadcast.ts';
 import type { Rule, RuleContext } from '../rule.ts';
 
 const rankOfInput = ({ node, input }: RuleContext): number => {
@@ -44,43 +45,106 @@ const unstandardise = (
   return build.multiply(inverse, build.subtract(build.subtract(h, mean(build, h, axes)), along));
 };
 
+/** The axes from the node's `axis` on. */
+const lastAxes = (context: RuleContext): number[] => {
+  const rank = rankOfInput(context);
+  const axis = context.node.int('axis', -1);
+  return range(axis < 0 ? axis + rank : axis, rank);
+};
+
+/** A statistic that the operator keeps of the way forward (single precision only): its output `index`. */
+const kept = ({ node, input }: RuleContext, index: number, axes: readonly number[]): Value | undefined => {
+  const shape = shapeOf(input(0));
+  const known = node.outputs[index];
+  if (known) return known;
+  if (dtypeOf(input(0)) !== 'float32' || !shape) return undefined;
+  const statistic = new Value(
+    `${node.outputs[0]!.name}.statistic${index}`,
+    tensorType(
+      'float32',
+      shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim)),
+    ),
+  );
+  node.setOutput(index, statistic);
+  return statistic;
+};
+
+/** A norm's statistics: outputs of the node by number, and 1/σ and the normalised input as values. */
+interface Statistics {
+  readonly mean?: number;
+  readonly inverse: number;
+  readonly normal: Value;
+  readonly inverseRoot: Value;
+}
+
+/** What the gradients of the kept statistics add (they have some when gradients are differentiated again). */
+const throughStatistics = (
+  { build, gradients, input }: RuleContext,
+  { mean: average, inverse, normal, inverseRoot: root }: Statistics,
+): Value | undefined => {
+  const forMean = average === undefined ? undefined : gradients[average];
+  const forInverse = gradients[inverse];
+  const slope = (): Value => build.multiply(build.multiply(root, root), normal);
+  const parts = [
+    ...(forMean ? [forMean] : []),
+    ...(forInverse ? [build.negate(build.multiply(forInverse, slope()))] : []),
+  ];
+  if (parts.length === 0) return undefined;
+  const sum = parts.length === 2 ? build.add(parts[0]!, parts[1]!) : parts[0]!;
+  const count = build.divide(build.call('Size', [input(0)]), build.call('Size', [root]));
+  return expandLike(build, build.divide(sum, build.castLike(count, input(0))), input(0));
+};
+
+const sumOf = (build: OperatorBuilder, a: Value | undefined, b: Value | undefined): Value | undefined =>
+  a && b ? build.add(a, b) : (a ?? b);
+
 /** LayerNormalization over the axes from `axis` on (Ba, Kiros, Hinton 2016), with gain and bias. */
 export const layerNormalizationRule: Rule = (context) => {
-  const { node, build, gradient, input, output } = context;
-  const rank = rankOfInput(context);
-  const axis = node.int('axis', -1);
-  const axes = range(axis < 0 ? axis + rank : axis, rank);
-  const [normal, inverse] = standardise(build, input(0), axes, node.float('epsilon', 1e-5));
+  const { node, build, gradients, input, output } = context;
+  const axes = lastAxes(context);
+  const x = input(0);
+  const average = kept(context, 1, axes);
+  const saved = kept(context, 2, axes);
+  const [normal, inverse] =
+    average && saved
+      ? [build.multiply(build.subtract(x, average), saved), saved]
+      : standardise(build, x, axes, node.float('epsilon', 1e-5));
+  const [gradient] = gradients;
+  const forX = (): Value | undefined =>
+    sumOf(
+      build,
+      gradient && unstandardise(build, build.multiply(gradient, input(1)), normal, inverse, axes),
+      throughStatistics(context, { mean: 1, inverse: 2, normal, inverseRoot: inverse }),
+    );
+  const toParameter = (value: Value, index: number): Value => sumToShapeOf(build, value, output(0), input(index));
   return [
-    context.wants(0) ? unstandardise(build, build.multiply(gradient, input(1)), normal, inverse, axes) : undefined,
-    context.wants(1) ? sumToShapeOf(build, build.multiply(gradient, normal), output(0), input(1)) : undefined,
-    context.wants(2) ? sumToShapeOf(build, gradient, output(0), input(2)) : undefined,
+    context.wants(0) ? forX() : undefined,
+    context.wants(1) && gradient ? toParameter(build.multiply(gradient, normal), 1) : undefined,
+    context.wants(2) && gradient ? toParameter(gradient, 2) : undefined,
   ];
 };
 
-/** x·g/√(mean x² + ε) over `axes`: gradients for x and for the gain. */
-const rootMeanSquare = (context: RuleContext, x: Value, gain: Value, gradient: Value, axes: readonly number[]) => {
-  const { build, node, output } = context;
-  const inverse = inverseRoot(build, mean(build, build.multiply(x, x), axes), node.float('epsilon', 1e-5));
-  const normal = build.multiply(x, inverse);
-  return {
-    forX: (): Value => {
-      const h = build.multiply(gradient, gain);
-      const along = build.multiply(normal, mean(build, build.multiply(h, normal), axes));
-      return build.typed(build.multiply(inverse, build.subtract(h, along)), x.type);
-    },
-    forGain: (): Value => sumToShapeOf(build, build.multiply(gradient, normal), output(0), gain),
-  };
-};
-
-/** RMSNormalization and onnxruntime's SimplifiedLayerNormalization (Zhang, Sennrich 2019). */
+/** RMSNormalization and onnxruntime's SimplifiedLayerNormalization: x·g/√(mean x² + ε) (Zhang, Sennrich 2019). */
 export const rmsNormalizationRule: Rule = (context) => {
-  const { node, gradient, input } = context;
-  const rank = rankOfInput(context);
-  const axis = node.int('axis', -1);
-  const axes = range(axis < 0 ? axis + rank : axis, rank);
-  const parts = rootMeanSquare(context, input(0), input(1), gradient, axes);
-  return [context.wants(0) ? parts.forX() : undefined, context.wants(1) ? parts.forGain() : undefined];
+  const { node, build, gradients, input, output } = context;
+  const axes = lastAxes(context);
+  const [x, gain] = [input(0), input(1)];
+  const saved = node.op === 'SimplifiedLayerNormalization' ? kept(context, 1, axes) : undefined;
+  const inverse = saved ?? inverseRoot(build, mean(build, build.multiply(x, x), axes), node.float('epsilon', 1e-5));
+  const normal = build.multiply(x, inverse);
+  const [gradient] = gradients;
+  const direct = (): Value | undefined => {
+    if (!gradient) return undefined;
+    const h = build.multiply(gradient, gain);
+    const along = build.multiply(normal, mean(build, build.multiply(h, normal), axes));
+    return build.typed(build.multiply(inverse, build.subtract(h, along)), x.type);
+  };
+  const forX = (): Value | undefined =>
+    sumOf(build, direct(), throughStatistics(context, { inverse: 1, normal, inverseRoot: inverse }));
+  return [
+    context.wants(0) ? forX() : undefined,
+    context.wants(1) && gradient ? sumToShapeOf(build, build.multiply(gradient, normal), output(0), gain) : undefined,
+  ];
 };
 
 /** A vector over channels (axis 1), shaped to broadcast over (batch, channels, positions…). */
