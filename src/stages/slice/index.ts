@@ -1,6 +1,5 @@
 import type { Stage } from '../stage.ts';
-import { rankingMethods } from './methods/index.ts';
-import { type SliceOptions, sliceOptions } from './options.ts';
+import { rankingOf, type SliceOptions, sliceOptions } from './options.ts';
 import { planSlice } from './plan.ts';
 import { runSlice } from './run.ts';
 
@@ -10,7 +9,7 @@ export const sliceStage: Stage<SliceOptions> = {
   summary: 'remove heads, neurons, channels and whole branches, and let what remains make up for them',
   options: sliceOptions,
   needsCalibration: ({ method, compensation, refit }) =>
-    rankingMethods[method].needs !== 'nothing' || compensation !== 'none' || refit,
+    rankingOf(method)?.needs !== 'nothing' || compensation !== 'none' || refit,
   plan: planSlice,
   run: runSlice,
 };

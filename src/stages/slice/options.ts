@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { ChannelKind } from '../../analysis/channel-groups/groups.ts';
 import { type RankingMethodName, rankingMethods } from './methods/index.ts';
-import type { AllocationRule } from './methods/method.ts';
+import type { AllocationRule, RankingMethod } from './methods/method.ts';
+import { type TransformMethodName, transformMethods } from './transforms/index.ts';
 
 /** What a ratio counts. */
 export type SliceMeasure = 'parameters' | 'block_parameters' | 'operations';
@@ -10,7 +11,7 @@ export type SliceMeasure = 'parameters' | 'block_parameters' | 'operations';
 export type Compensation = 'ridge' | 'bias' | 'none';
 
 export interface SliceOptions {
-  readonly method: RankingMethodName;
+  readonly method: RankingMethodName | TransformMethodName;
   /** Share of the measure that goes, from 0 to 1. */
   readonly ratio: number;
   readonly measure: SliceMeasure;
@@ -38,7 +39,16 @@ const measureNames = ['parameters', 'block_parameters', 'operations'] as const s
 
 const share = z.number().gt(0).lt(1);
 const pattern = z.string().min(1).describe('Site or weight name, glob (*), re:expression, op:Conv or role:down.');
-const methodNames = Object.keys(rankingMethods) as [RankingMethodName, ...RankingMethodName[]];
+type MethodName = SliceOptions['method'];
+const methods = { ...rankingMethods, ...transformMethods } as const;
+const methodNames = Object.keys(methods) as [MethodName, ...MethodName[]];
+
+/** What a method does, in a few words. */
+export const summaryOf = (name: MethodName): string => methods[name].summary;
+
+/** The ranking of a method; undefined for transforms. */
+export const rankingOf = (name: MethodName): RankingMethod | undefined =>
+  Object.hasOwn(rankingMethods, name) ? rankingMethods[name as RankingMethodName] : undefined;
 
 const ratioInput = z
   .union([
@@ -60,7 +70,7 @@ const sliceInput = z
       .enum(methodNames)
       .optional()
       .describe(
-        `How channels are ranked (default obs): ${Object.entries(rankingMethods)
+        `How it is decided what goes (default obs): ${Object.entries(methods)
           .map(([name, { summary }]) => `${name}: ${summary}`)
           .join('; ')}.`,
       ),
@@ -128,7 +138,8 @@ export const sliceOptions = sliceInput.transform((input): SliceOptions => {
   const { ratio } = input;
   const measure =
     typeof ratio === 'number' ? 'block_parameters' : measureNames.find((name) => ratio[name] !== undefined)!;
-  const needsData = rankingMethods[method].needs !== 'nothing';
+  const ranking = rankingOf(method);
+  const needsData = ranking?.needs !== 'nothing';
   return {
     method,
     ratio: typeof ratio === 'number' ? ratio : ratio[measure]!,
@@ -139,7 +150,7 @@ export const sliceOptions = sliceInput.transform((input): SliceOptions => {
     wholeBranches: input.whole_branches ?? true,
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],
-    allocation: input.allocation ?? rankingMethods[method].allocation,
+    allocation: input.allocation ?? ranking?.allocation ?? 'exact',
     compensation: input.compensation ?? (needsData ? 'ridge' : 'none'),
     refit: input.refit ?? needsData,
     refitRidge: input.refit_ridge ?? 0.01,

@@ -10,8 +10,8 @@ import type { Model } from '../../ir/model.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
 import { findCandidates } from './candidates.ts';
 import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
-import { rankingMethods } from './methods/index.ts';
 import type { SliceOptions } from './options.ts';
+import { summaryOf } from './options.ts';
 import { refusePacked } from './prepare.ts';
 
 /** What may go, found without reading a weight: how much of each site depends on the data. */
@@ -62,7 +62,7 @@ export const planSlice = (model: Model, options: SliceOptions): StagePlan => {
       ...candidates.findings,
       {
         kind: 'fact',
-        text: `${Math.round(costs.total[measure] * options.ratio)} of ${costs.total[measure]} ${options.measure} go in ${steps === 1 ? 'one step' : `${steps} steps`} (${rankingMethods[options.method].summary}); sizes after are the mean of what the ratio leaves`,
+        text: `${Math.round(costs.total[measure] * options.ratio)} of ${costs.total[measure]} ${options.measure} go in ${steps === 1 ? 'one step' : `${steps} steps`} (${summaryOf(options.method)}); sizes after are the mean of what the ratio leaves`,
       },
     ],
   };

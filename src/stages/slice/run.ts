@@ -14,11 +14,12 @@ import { compensateByBias } from './bias.ts';
 import { findCandidates } from './candidates.ts';
 import { ofClasses } from './classes.ts';
 import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
-import { rankingMethods } from './methods/index.ts';
-import type { SliceOptions } from './options.ts';
+import type { RankingMethod } from './methods/method.ts';
+import { rankingOf, type SliceOptions } from './options.ts';
 import { prepareForSlicing } from './prepare.ts';
 import { describeCosts, describeGroups } from './report.ts';
 import { type SliceStatistics, type StatisticsNeed, sliceStatistics } from './statistics.ts';
+import { type TransformMethodName, transformMethods } from './transforms/index.ts';
 
 /** What one step of removal works on. */
 interface Step {
@@ -30,14 +31,21 @@ interface Step {
   readonly most: number;
 }
 
+/** What a step has done. */
+interface Removal {
+  /** Predicted nats an item; undefined where the method predicts none. */
+  readonly loss: number | undefined;
+  readonly findings: readonly Finding[];
+}
+
 /** The most that the method or the compensation wants to know. */
-const needOf = ({ method, compensation }: SliceOptions): StatisticsNeed => {
-  const { needs } = rankingMethods[method];
+const needOf = ({ needs }: RankingMethod, { compensation }: SliceOptions): StatisticsNeed => {
   if (compensation === 'bias' && needs !== 'curvature') return 'inputs';
   return needs === 'nothing' && compensation !== 'none' ? 'inputs' : needs;
 };
 
 const rankPools = async (
+  method: RankingMethod,
   step: Step,
   candidates: ReturnType<typeof findCandidates>,
   costs: WeightCosts,
@@ -45,7 +53,6 @@ const rankPools = async (
 ): Promise<RankedChoice[]> => {
   const { options, context } = step;
   const { signal, emit } = context;
-  const method = rankingMethods[options.method];
   const ranked: RankedChoice[] = [];
   for (const pool of candidates.pools) {
     const ranking = await method.rank({ pool, costs, statistics, damp: options.damp, signal });
@@ -57,7 +64,7 @@ const rankPools = async (
 };
 
 /** Removes channels once: statistics, ranking, allocation, compensation, cut. */
-const removeOnce = async (step: Step): Promise<{ loss: number; findings: Finding[] }> => {
+const removeChannels = async (method: RankingMethod, step: Step): Promise<Removal> => {
   const { program, options, context, most } = step;
   const { signal } = context;
   const found = findChannelGroups(program);
@@ -66,15 +73,27 @@ const removeOnce = async (step: Step): Promise<{ loss: number; findings: Finding
   const readers = new Map(
     candidates.pools.flatMap(({ consumers }) => consumers.map(({ site }) => [site.name, site] as const)),
   );
-  const statistics = await sliceStatistics(needOf(options), program, [...readers.values()], context);
-  const ranked = await rankPools(step, candidates, costs, statistics);
+  const statistics = await sliceStatistics(needOf(method, options), program, [...readers.values()], context);
+  const ranked = await rankPools(method, step, candidates, costs, statistics);
   const rule = options.allocation;
   const { picks, loss } = allocateRemovals(ranked, costs, { rule, measure: costMeasureOf(options.measure), most });
   if (options.compensation === 'bias') for (const pick of picks) compensateByBias(pick, statistics.means);
   const curvature = options.compensation === 'ridge' ? statistics.curvature : undefined;
   await applyRemoval(program, found, picks, { curvature, damp: options.damp, signal });
-  return { loss, findings: [...statistics.findings, ...candidates.findings] };
+  const inNats = method.needs === 'curvature' && statistics.curvature !== undefined;
+  return { loss: inNats ? loss : undefined, findings: [...statistics.findings, ...candidates.findings] };
 };
+
+const removeOnce = async (step: Step): Promise<Removal> => {
+  const { method } = step.options;
+  const ranking = rankingOf(method);
+  if (ranking) return removeChannels(ranking, step);
+  return { loss: undefined, findings: await transformMethods[method as TransformMethodName].apply(step) };
+};
+
+/** Whether what writes to streams can be compared with the model before. */
+const canRefit = ({ refit, method }: SliceOptions): boolean =>
+  refit && (rankingOf(method) !== undefined || transformMethods[method as TransformMethodName].keepsStreams);
 
 /** Sites that still compute as many outputs as before: only they can be compared with what they were. */
 const wholeRows = (original: Program): ((site: Site) => boolean) => {
@@ -97,13 +116,13 @@ export const runSlice = async (model: Model, options: SliceOptions, given: Stage
   const before = new WeightCosts(program, scopeOf(options.measure)).total[measure];
   const steps = stepsOf(options);
   const findings: Finding[] = [];
-  let predicted = 0;
+  let predicted: number | undefined;
   for (let number = 1; number <= steps; number++) {
     const most = before * (1 - (options.ratio * number) / steps);
     const { loss, findings: told } = await removeOnce({ program, options, context, most });
-    predicted += loss;
+    if (loss !== undefined) predicted = (predicted ?? 0) + loss;
     if (number === 1) findings.push(...told);
-    if (options.refit && calibration) {
+    if (canRefit(options) && calibration) {
       const { engine, maxMemoryBytes, scratch, emit, signal, checkpoints } = context;
       await refitProgram({
         program,
@@ -126,15 +145,15 @@ export const runSlice = async (model: Model, options: SliceOptions, given: Stage
   for (const { site, facts } of groups) context.emit({ type: 'site-finished', stage: 'slice', site, facts });
   findings.unshift(
     ...describeCosts(original, program),
-    ...(rankingMethods[options.method].needs === 'curvature' && options.allocation === 'exact'
-      ? [
+    ...(predicted === undefined
+      ? []
+      : [
           {
             kind: 'fact' as const,
             text: `predicted loss ${predicted.toPrecision(3)} nats an item`,
             facts: { predicted },
           },
-        ]
-      : []),
+        ]),
   );
   return { model: { ...model, program }, findings };
 };
