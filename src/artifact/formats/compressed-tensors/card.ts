@@ -140,7 +140,7 @@ export const compressedTensorsFormat: FormatCard<z.output<typeof options>> = {
     return {
       files,
       entry: weightsName,
-      weights: packedFacts(model.program, split, 'pack-quantized'),
+      weights: packedFacts(split, 'pack-quantized'),
       findings: [...split.findings, ...(rounded ? [rounded] : [])],
     };
   },

@@ -149,7 +149,7 @@ export const gptqFormat: FormatCard<z.output<typeof options>> = {
     return {
       files,
       entry: weightsName,
-      weights: packedFacts(model.program, split, 'GPTQ'),
+      weights: packedFacts(split, 'GPTQ'),
       findings: [...split.findings, ...(rounded ? [rounded] : [])],
     };
   },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { FormatCard } from '../format.ts';
+import { withPackedWeights } from '../onnx/lift/lift.ts';
 import { weightFacts } from '../weight-facts.ts';
 import { storedWeights } from './stored-weights.ts';
 import { storageType, storageTypeOf, storedAs, weightsName, withStorageType, writeCheckpoint } from './write.ts';
@@ -13,7 +14,8 @@ export const huggingFaceFormat: FormatCard<z.output<typeof options>> = {
     'checkpoint folder of plain weights for transformers: config.json, model.safetensors; quantized ones dequantized',
   options,
   layout: undefined,
-  async write(model, directory, chosen, context) {
+  async write(given, directory, chosen, context) {
+    const model = withPackedWeights(given);
     const dtype = storageTypeOf(chosen.dtype, model);
     const tensors = storedWeights(model).map(({ name, tensor }) => ({ name, tensor: storedAs(name, tensor, dtype) }));
     const config = withStorageType(model.config ?? {}, dtype);

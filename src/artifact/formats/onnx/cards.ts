@@ -4,6 +4,8 @@ import { cloneProgram } from '../../../ir/clone.ts';
 import type { Program } from '../../../ir/graph.ts';
 import type { FormatCard } from '../format.ts';
 import { weightFacts } from '../weight-facts.ts';
+import { liftDequantized } from './lift/dequantize.ts';
+import { liftBlockOperators } from './lift/operators.ts';
 import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
 import type { LoweringReport } from './lower/report.ts';
@@ -63,14 +65,20 @@ export const onnxFormat = onnxCard({
 
 export const onnxQdqFormat = onnxCard({
   name: 'onnx-qdq',
-  summary: 'The same as onnx, under the name that says what happens to quantized weights',
+  summary: 'ONNX with DequantizeLinear for every quantized weight, block-wise operators of the opened file included',
   options: standardOptions,
-  lower: lowerToQdq,
+  lower: (program) => {
+    liftBlockOperators(program);
+    return lowerToQdq(program);
+  },
 });
 
 export const onnxMatMulNBitsFormat = onnxCard({
   name: 'onnx-matmulnbits',
   summary: "ONNX with onnxruntime's block-wise operators (MatMulNBits, GatherBlockQuantized) for quantized weights",
   options: blockOptions,
-  lower: (program, options) => lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level }),
+  lower: (program, options) => {
+    liftDequantized(program);
+    return lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level });
+  },
 });

@@ -1,4 +1,3 @@
-import type { Program } from '../../../ir/graph.ts';
 import type { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { type WeightFacts, weightFacts } from '../weight-facts.ts';
 import type { PackedModule, SplitWeights } from './split.ts';
@@ -40,7 +39,7 @@ export const schemesOf = (
 export const plainPattern = (path: string): string => `^${path.replaceAll('.', '\\.')}$`;
 
 /** Facts of all weights for the manifest; the packed ones stand in the files under this form. */
-export const packedFacts = (program: Program, { packed }: SplitWeights, form: string): WeightFacts[] => {
+export const packedFacts = ({ model, packed }: SplitWeights, form: string): WeightFacts[] => {
   const stored = new Set(packed.map(({ path }) => `${path}.weight`));
-  return weightFacts(program, undefined).map((facts) => (stored.has(facts.name) ? { ...facts, form } : facts));
+  return weightFacts(model.program, undefined).map((facts) => (stored.has(facts.name) ? { ...facts, form } : facts));
 };

@@ -3,6 +3,7 @@ import type { Model } from '../../../ir/model.ts';
 import { PackedTensor } from '../../../ir/packed-tensor.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import { type StoredWeight, storedWeights } from '../huggingface/stored-weights.ts';
+import { withPackedWeights } from '../onnx/lift/lift.ts';
 
 /** A linear layer that a checkpoint stores in integers. */
 export interface PackedModule {
@@ -15,6 +16,8 @@ export interface PackedModule {
 
 /** The weights of a model, parted into those that a form carries as integers and the others. */
 export interface SplitWeights {
+  /** The model that the weights are of, everything packed that can be. */
+  readonly model: Model;
   readonly packed: readonly PackedModule[];
   readonly plain: readonly StoredWeight[];
   /** Paths of linear layers that are not packed. */
@@ -30,10 +33,11 @@ const moduleOf = (name: string): string => name.replace(/\.weight$/, '');
  * @throws as `storedWeights`; unsupported where nothing is packed.
  */
 export const splitWeights = (
-  model: Model,
+  given: Model,
   form: string,
   obstacle: (tensor: PackedTensor) => string | undefined,
 ): SplitWeights => {
+  const model = withPackedWeights(given);
   const packed: PackedModule[] = [];
   const plain: StoredWeight[] = [];
   const findings: Finding[] = [];
@@ -62,7 +66,7 @@ export const splitWeights = (
       hint: 'Quantize its weights first (stages: quantize), or write the format huggingface.',
     });
   const plainLinear = plain.filter(({ linear }) => linear).map(({ name }) => moduleOf(name));
-  return { packed, plain, plainLinear, findings };
+  return { model, packed, plain, plainLinear, findings };
 };
 
 /** A weight [rows, columns] that a Gather feeds, with its columns back in the order of the inputs. */

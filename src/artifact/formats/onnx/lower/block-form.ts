@@ -1,5 +1,5 @@
 import type { PackedFacts, PackedTensor } from '../../../../ir/packed-tensor.ts';
-import { DerivedTensor, MemoryTensor, type Tensor } from '../../../../ir/tensor.ts';
+import { DerivedTensor, type Tensor } from '../../../../ir/tensor.ts';
 import { packBlocks } from '../../../../kernels/index.ts';
 import { middleOf, packedZeroPoints, perBlock, scalesTensor } from './packed.ts';
 
@@ -51,13 +51,11 @@ const shiftNibbles = (codes: Uint8Array, shift: number): Uint8Array => codes.map
 /** Codes of a weight in blocks, made when they are read; the packed rows themselves where they lie that way already. */
 const blockedCodes = (tensor: PackedTensor, blockSize: number, shift: number): Tensor => {
   const { facts } = tensor;
-  const { rows, columns, storedBits, codes } = facts;
+  const { rows, columns, storedBits } = facts;
   const blocks = Math.ceil(columns / blockSize);
   const shape = [rows, blocks, (blockSize * storedBits) / 8];
   if (columns % blockSize === 0)
-    return shift === 0
-      ? new MemoryTensor('uint8', shape, codes)
-      : new DerivedTensor('uint8', shape, () => shiftNibbles(codes, shift));
+    return new DerivedTensor('uint8', shape, () => (shift === 0 ? facts.codes : shiftNibbles(facts.codes, shift)));
   return new DerivedTensor('uint8', shape, () => {
     const packed = packBlocks({
       codes: tensor.unpackedCodes(),

@@ -110,7 +110,7 @@ const dataTensor = (tensor: PackedTensor, view: View): Tensor => {
   const { storedBits, columns, zeroPoints } = facts;
   const type = codeTypes[storedBits][zeroPoints ? 'unsigned' : 'signed'];
   const packedAlready = zeroPoints && view.layout === 'rows-first' && (columns * storedBits) % 8 === 0;
-  if (packedAlready) return new MemoryTensor(type, view.shape, facts.codes);
+  if (packedAlready) return new DerivedTensor(type, view.shape, () => facts.codes);
   return new DerivedTensor(type, view.shape, () => {
     const codes = arrangeCodes(tensor.unpackedCodes(), facts, view);
     return packFlat(zeroPoints ? codes : signedCodes(codes, middleOf(facts), storedBits), storedBits);
