@@ -1,6 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { CompressError } from '../errors.ts';
-import { reportPage } from '../report/html/page.ts';
-import { readReport } from '../report/read-report.ts';
 import type { ReporterCard } from './reporter.ts';
 
 /** The page of the report in another place, once the run has ended. A run that gives no output leaves none. */
@@ -20,7 +20,7 @@ export const htmlReporter: ReporterCard['open'] = (target, { path }) => {
       if (event.type === 'run-finished') complete = event.outcome === 'done' || event.outcome === 'gate-failed';
     },
     close: () => {
-      if (complete && output !== undefined) target.write(reportPage(readReport(output)));
+      if (complete && output !== undefined) target.write(readFileSync(join(output, 'report.html'), 'utf8'));
     },
   };
 };

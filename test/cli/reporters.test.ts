@@ -42,7 +42,7 @@ describe('--reporter', () => {
   });
 
   test.each([
-    [['tiu'], "Did you mean 'tui'?"],
+    [['plian'], "Did you mean 'plain'?"],
     [['plain', 'json'], 'would both write to the terminal'],
     [['junit='], 'empty path'],
     [['html'], 'needs a file'],

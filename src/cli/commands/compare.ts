@@ -1,13 +1,13 @@
 import type { CommandModule } from '../command.ts';
-import { withProgress } from '../live-progress.ts';
+import type { ComparisonPart } from '../comparison/section.ts';
 import { collect } from '../option-values.ts';
 
-/** Measures how far one model is from another on data. */
+/** Says how two models, or two runs, differ. */
 export const compareCommand: CommandModule = {
   configure(command) {
     command
-      .argument('<a>', 'the model to compare with')
-      .argument('<b>', 'the model that is compared')
+      .argument('<a>', 'the model or output folder to compare with')
+      .argument('<b>', 'the model or output folder that is compared')
       .option('-d, --data <data>', 'data to compare on; give it again for several', collect)
       .option(
         '--metric <name>',
@@ -18,47 +18,37 @@ export const compareCommand: CommandModule = {
       .addHelpText(
         'after',
         `
+With data both models are measured on it, b against a. Output folders of two runs are compared without data, too: by
+what the runs have measured, by their recipes and by the errors of their sites.
+
 Examples:
   $ compress compare checkpoint out/w4 --data text:valid.txt,window=512
-  $ compress compare model.onnx out/int8 --data images:photos --json`,
+  $ compress compare model.onnx out/int8 --data images:photos --json
+  $ compress compare out/w4-rtn out/w4-gptq`,
       );
   },
 
   async run(args, options, context) {
-    const { evaluateModel } = await import('../../recipe/evaluate-model.ts');
-    const { measuredAlone } = await import('../../recipe/choose-metrics.ts');
+    const { comparisonSections } = await import('../comparison/table.ts');
+    const { runsOf } = await import('../comparison/runs-of.ts');
     const { seedOf } = await import('../seed.ts');
-    const { formatMetricTable } = await import('../../reporters/summary.ts');
     const [a = '', b = ''] = args;
-    const names = options.texts('metric');
-    const shared = {
+    const request = {
+      a,
+      b,
       data: options.texts('data'),
+      metrics: options.texts('metric'),
       seed: seedOf(options),
-      directory: context.io.directory,
-      signal: context.signal,
+      runs: runsOf(a, b, context.io.directory),
     };
-    const { before, after } = await withProgress(context, async (emit) => ({
-      after: await evaluateModel({
-        ...shared,
-        ...(names.length > 0 ? { metrics: names } : {}),
-        model: b,
-        reference: a,
-        emit,
-      }),
-      before: await evaluateModel({
-        ...shared,
-        ...(names.length > 0 ? { metrics: measuredAlone(names) } : {}),
-        model: a,
-        emit,
-      }),
-    }));
+    const parts: (readonly [string, ComparisonPart])[] = [];
+    for (const section of comparisonSections) {
+      const part = await section.compare(request, context);
+      if (part) parts.push([section.name, part]);
+    }
     return {
-      data: { a, b, metrics: { a: before, b: after } },
-      text: (style) =>
-        formatMetricTable({ before, after: after.map((result) => ({ format: '', result })) }, style, {
-          before: a,
-          after: b,
-        }),
+      data: { a, b, ...Object.fromEntries(parts.map(([name, { data }]) => [name, data])) },
+      text: (style) => parts.map(([, part]) => part.text(style)).join('\n\n'),
     };
   },
 };

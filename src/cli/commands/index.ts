@@ -64,7 +64,7 @@ export const commands: readonly CommandCard[] = [
   },
   {
     name: 'compare',
-    summary: 'measure how far one model is from another',
+    summary: 'say how two models or two runs differ',
     load: async () => (await import('./compare.ts')).compareCommand,
   },
   {

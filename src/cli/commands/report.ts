@@ -1,4 +1,4 @@
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { CompressError } from '../../errors.ts';
 import type { NamedReport } from '../../report/comparison/rows.ts';
 import type { Style } from '../../reporters/style.ts';
@@ -22,17 +22,6 @@ const formatOf = (options: OptionValues): Format => {
     where: { flag: options.text('format') === undefined ? '--output' : '--format' },
     hint: `Formats: ${formats.join(', ')}.`,
   });
-};
-
-/** Runs under names that differ: the last part of each path, or the paths themselves. */
-const readRuns = async (paths: readonly string[], directory: string): Promise<NamedReport[]> => {
-  const { readReport } = await import('../../report/read-report.ts');
-  const names = paths.map((path) => basename(resolve(directory, path)));
-  const distinct = new Set(names).size === names.length ? names : paths;
-  return paths.map((path, index) => ({
-    name: distinct[index] ?? path,
-    report: readReport(resolve(directory, path)),
-  }));
 };
 
 const page = async (runs: readonly NamedReport[]): Promise<string> => {
@@ -84,7 +73,8 @@ Examples:
 
   async run(args, options, { io }) {
     const format = formatOf(options);
-    const runs = await readRuns(args, io.directory);
+    const { namedRuns } = await import('../comparison/runs-of.ts');
+    const runs = namedRuns(args, io.directory);
     const output = options.text('output');
     const text = (await words[format](runs, io.out.style)).trimEnd();
     if (output !== undefined) {
