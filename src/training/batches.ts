@@ -6,6 +6,7 @@ import type { Feeds } from '../execution/session.ts';
 import { byteLengthOf } from '../ir/data-type.ts';
 import { elementCount } from '../ir/shape.ts';
 import { Random } from '../random.ts';
+import { type Rationale, rationaleWeights } from './rationale.ts';
 
 /** A sample that takes one run. */
 export type PlainSample = Exclude<Sample, { kind: 'sequence' }>;
@@ -17,11 +18,19 @@ export interface RowFacts {
   readonly weights: Float32Array;
 }
 
+/** A sample of a batch. */
+export interface BatchSample {
+  /** In the dataset. */
+  readonly index: number;
+  readonly sample: PlainSample;
+  /** 'generated': the sample only begins as the one of the dataset does. */
+  readonly origin: 'dataset' | 'generated';
+}
+
 /** Several samples fed at once. */
 export interface Batch {
   readonly feeds: Feeds;
-  /** Samples of the batch, by their index in the dataset. */
-  readonly indices: readonly number[];
+  readonly samples: readonly BatchSample[];
   /** Positions that every sample is padded to; 1 for samples that are no windows. */
   readonly length: number;
   /** Rows of all samples, sample after sample. */
@@ -42,12 +51,13 @@ export const readSample = async (dataset: Dataset, index: number): Promise<Plain
 };
 
 /** Row i of a window predicts token i + 1. */
-const rowsOfTokens = (ids: Int32Array, scored: Uint8Array, length: number): RowFacts => {
+const rowsOfTokens = (ids: Int32Array, scored: Uint8Array, length: number, rationale?: Rationale): RowFacts => {
   const labels = new BigInt64Array(length);
   const weights = new Float32Array(length);
+  const tokenWeights = rationale && rationaleWeights(ids, rationale);
   for (let position = 0; position + 1 < ids.length; position++) {
     labels[position] = BigInt(ids[position + 1]!);
-    weights[position] = scored[position + 1] ? 1 : 0;
+    weights[position] = scored[position + 1] ? (tokenWeights?.[position + 1] ?? 1) : 0;
   }
   return { labels, weights };
 };
@@ -92,12 +102,14 @@ const hidden = (mask: NumericArray, length: number): NumericArray => {
 /**
  * Samples as one batch. Windows are padded at their end to the longest: padded positions are hidden where the model
  * takes an attention mask, and have no weight.
+ * @param rationale weighs some tokens apart.
  * @throws 'data' or 'mismatch' naming the sample that does not fit the model or the others.
  */
 export const collate = (
-  samples: readonly { readonly index: number; readonly sample: PlainSample }[],
+  samples: readonly BatchSample[],
   binding: Binding,
   description: string,
+  rationale?: Rationale,
 ): Batch => {
   const longest = Math.max(1, ...samples.map(({ sample }) => (sample.kind === 'tokens' ? sample.ids.length : 1)));
   const lengths: number[] = [];
@@ -112,12 +124,12 @@ export const collate = (
       const fed = name === 'attention_mask' && length < longest ? hidden(array, length) : array;
       columns.set(name, [...(columns.get(name) ?? []), fed]);
     }
-    if (isTokens) return rowsOfTokens(sample.ids, sample.scored, longest);
+    if (isTokens) return rowsOfTokens(sample.ids, sample.scored, longest, rationale);
     return { labels: BigInt64Array.of(BigInt(sample.label ?? 0)), weights: Float32Array.of(1) };
   });
   return {
     feeds: new Map([...columns].map(([name, arrays]) => [name, concatenate(name, arrays)])),
-    indices: samples.map(({ index }) => index),
+    samples,
     length: longest,
     lengths,
     rows: {

@@ -5,10 +5,13 @@ import { type Binding, bindingOf } from '../execution/feeds.ts';
 import type { Engine, Feeds, SessionOptions } from '../execution/session.ts';
 import type { Program, Value } from '../ir/graph.ts';
 import type { Tensor } from '../ir/tensor.ts';
-import { type Batch, collate, readSample, SampleOrder } from './batches.ts';
+import { Random } from '../random.ts';
+import { type Batch, type BatchSample, collate, readSample, SampleOrder } from './batches.ts';
+import type { Generator, Writing } from './generator.ts';
 import { buildLoss, type LossPlan, lossInputs } from './loss-graph.ts';
 import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
+import type { Rationale } from './rationale.ts';
 import { buildStepProgram } from './step-program.ts';
 import { type ObjectivePrograms, type RunLoss, StepRunner } from './step-runner.ts';
 import { taughtFeeds } from './taught.ts';
@@ -29,6 +32,11 @@ export interface GraphObjectiveOptions {
   readonly held: readonly number[];
   /** Samples of a step, and how many of them are run at once. */
   readonly batch: number;
+  /** Samples that the student writes; undefined: none. */
+  readonly generation?:
+    | { readonly generator: Generator; readonly share: number; readonly writing: Writing }
+    | undefined;
+  readonly rationale?: Rationale | undefined;
   readonly microBatch: number;
   readonly seed: number;
   readonly engine: Engine;
@@ -86,7 +94,8 @@ export class GraphObjective implements Objective {
 
   async gradient(step: number): Promise<BatchGradient> {
     const { batch: size } = this.#options;
-    const batches = await this.#batches(this.#order.take((step - 1) * size, step * size));
+    const samples = await this.#samples(this.#order.take((step - 1) * size, step * size));
+    const batches = this.#batches(await this.#written(samples, step));
     const totals = totalsOf(batches);
     const { losses, gradients } = await this.#runner.gradient(this.#feeds(batches, () => totals));
     return { ...joined(losses.map((loss, index) => this.#told(loss, batches[index]!))), gradients };
@@ -95,7 +104,7 @@ export class GraphObjective implements Objective {
   async validate(): Promise<number | undefined> {
     const { held } = this.#options;
     if (held.length === 0) return undefined;
-    const batches = await this.#batches(held);
+    const batches = this.#batches(await this.#samples(held));
     const losses = await this.#runner.judge(this.#feeds(batches, (batch) => totalsOf([batch])));
     const counts = batches.map(itemsOf);
     const total = counts.reduce((sum, count) => sum + count, 0);
@@ -110,15 +119,37 @@ export class GraphObjective implements Objective {
     return found;
   }
 
-  async #batches(indices: readonly number[]): Promise<Batch[]> {
-    const { dataset, microBatch } = this.#options;
-    const batches: Batch[] = [];
-    for (let begin = 0; begin < indices.length; begin += microBatch) {
-      const samples = [];
-      for (const index of indices.slice(begin, begin + microBatch))
-        samples.push({ index, sample: await readSample(dataset, index) });
-      batches.push(collate(samples, this.#binding, dataset.description));
+  async #samples(indices: readonly number[]): Promise<BatchSample[]> {
+    const samples: BatchSample[] = [];
+    for (const index of indices)
+      samples.push({ index, sample: await readSample(this.#options.dataset, index), origin: 'dataset' });
+    return samples;
+  }
+
+  /** The first of a step's samples as the student goes on with them. */
+  async #written(samples: readonly BatchSample[], step: number): Promise<BatchSample[]> {
+    const { generation, seed } = this.#options;
+    if (!generation) return [...samples];
+    const { generator, share, writing } = generation;
+    const leaves = await this.#runner.leaves();
+    const count = Math.round(share * samples.length);
+    const written: BatchSample[] = [];
+    for (const [place, known] of samples.entries()) {
+      const random = new Random(seed, `generated sample ${place} of step ${step}`);
+      if (place >= count) written.push(known);
+      else {
+        const sample = await generator.write(known.sample, leaves, writing, random);
+        written.push({ index: known.index, sample, origin: 'generated' });
+      }
     }
+    return written;
+  }
+
+  #batches(samples: readonly BatchSample[]): Batch[] {
+    const { dataset, microBatch, rationale } = this.#options;
+    const batches: Batch[] = [];
+    for (let begin = 0; begin < samples.length; begin += microBatch)
+      batches.push(collate(samples.slice(begin, begin + microBatch), this.#binding, dataset.description, rationale));
     return batches;
   }
 
@@ -139,7 +170,12 @@ export class GraphObjective implements Objective {
     const said: (readonly TeacherRows[])[][] = [];
     for (const teacher of this.#options.teachers) {
       const ofTeacher: (readonly TeacherRows[])[] = [];
-      for (const index of batch.indices) ofTeacher.push(await teacher.rowsOf(index));
+      for (const { index, sample, origin } of batch.samples)
+        ofTeacher.push(
+          origin === 'dataset'
+            ? await teacher.rowsOf(index)
+            : await teacher.rowsFor(sample, `a text generated from sample ${index}`),
+        );
       said.push(ofTeacher);
     }
     for (const [name, array] of taughtFeeds(said, this.#options.loss, batch)) feeds.set(name, array);
@@ -147,8 +183,9 @@ export class GraphObjective implements Objective {
   }
 
   #told(loss: RunLoss, batch: Batch): BatchLoss {
-    const shown = batch.indices.slice(0, 8).join(', ');
-    const more = batch.indices.length > 8 ? ', …' : '';
+    const indices = batch.samples.map(({ index }) => index);
+    const shown = indices.slice(0, 8).join(', ');
+    const more = indices.length > 8 ? ', …' : '';
     return {
       ...loss,
       items: itemsOf(batch),

@@ -1,15 +1,13 @@
 import { appendGradients } from '../autodiff/gradient.ts';
 import { prepareForGradients } from '../autodiff/prepare.ts';
-import { CompressError, internalError } from '../errors.ts';
+import { CompressError } from '../errors.ts';
 import { OperatorBuilder } from '../ir/build.ts';
-import { cloneGraph } from '../ir/clone.ts';
-import { nameSource } from '../ir/edit/names.ts';
 import { removeDead } from '../ir/edit/remove-dead.ts';
-import { replaceAllUses } from '../ir/edit/replace.ts';
 import { type Graph, type Program, Value } from '../ir/graph.ts';
 import { inferShapes } from '../ir/inference/index.ts';
 import { tensorType } from '../ir/shape.ts';
 import { writeSquaresAsProducts } from './squares.ts';
+import { trainedCopy } from './trained-copy.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
 /** A number that the loss is a sum of, under the name that reports use. */
@@ -53,29 +51,6 @@ export interface StepProgram {
 
 const scalarType = tensorType('float32', []);
 
-/** Replaces the constant of a weight by an input that the weight's leaf is fed to. */
-const addLeaf = (graph: Graph, build: OperatorBuilder, weight: TrainedWeight, constant: Value, name: string): Value => {
-  const leaf = new Value(name, tensorType('float32', weight.leafShape));
-  graph.inputs.push(leaf);
-  const { arrangement } = weight;
-  let replacement = leaf;
-  if (arrangement.kind === 'transposed') {
-    const { shape } = arrangement;
-    const turned = build.transpose(leaf, [1, 0]);
-    if (shape.length === 2) replacement = turned;
-    else {
-      // The matrix (rows, columns) of an array [a, rows, …b] has columns in the order (a, …b).
-      const [a = 1, rows = 1, ...rest] = shape;
-      const split = build.reshape(leaf, build.integers([rows, a, ...rest]));
-      replacement = build.transpose(split, [1, 0, ...rest.map((_, index) => index + 2)]);
-    }
-  }
-  build.typed(replacement, constant.type);
-  replaceAllUses(constant, replacement, { graph });
-  graph.initializers.delete(constant);
-  return leaf;
-};
-
 /** @throws 'mismatch' naming the weights that nothing would be learned for. */
 const refuseUnreached = (unreached: readonly string[]): void => {
   if (unreached.length === 0) return;
@@ -95,29 +70,8 @@ const refuseUnreached = (unreached: readonly string[]): void => {
  * CompressErrors for operators on the way without a gradient rule.
  */
 export const buildStepProgram = (request: StepRequest): StepProgram => {
-  const known = new Map<Value, Value>();
-  const program: Program = {
-    ...request.program,
-    graph: cloneGraph(request.program.graph, known),
-    opsets: new Map(request.program.opsets),
-  };
+  const { program, inStep, leafOf, names } = trainedCopy(request.program, request.weights, request.extra);
   const { graph } = program;
-  const inStep = (original: Value): Value => {
-    const copy = known.get(original);
-    if (!copy) throw internalError(`${original.name} is no value of the program in training`);
-    return copy;
-  };
-  const names = nameSource(graph);
-  const first = graph.nodes[0];
-  const early = new OperatorBuilder(graph, 'train/weight', first);
-  const leafOf = new Map<TrainedWeight, Value>();
-  for (const [constant, weight] of request.weights)
-    leafOf.set(weight, addLeaf(graph, early, weight, inStep(constant), names.fresh(`train/${weight.name}`)));
-  for (const weight of request.extra) {
-    const leaf = new Value(names.fresh(`train/${weight.name}`), tensorType('float32', weight.leafShape));
-    graph.inputs.push(leaf);
-    leafOf.set(weight, leaf);
-  }
   prepareForGradients(program);
   writeSquaresAsProducts(graph);
   const build = new OperatorBuilder(graph, 'train/loss');

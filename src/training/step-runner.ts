@@ -27,7 +27,8 @@ export interface StepRunnerOptions {
   readonly signal: AbortSignal;
 }
 
-type Leaves = ReadonlyMap<TrainedWeight, Float32Array>;
+/** What sessions are fed with for each weight. */
+export type Leaves = ReadonlyMap<TrainedWeight, Float32Array>;
 
 /**
  * Runs the programs of an objective under the present parameters. Weights are read by the session where the optimizer
@@ -76,7 +77,7 @@ export class StepRunner {
     parts: AsyncIterable<Feeds> | Iterable<Feeds>,
   ): Promise<{ losses: RunLoss[]; gradients: Float32Array[] }> {
     const { weights, programs } = this.#options;
-    const leaves = await this.#leaves();
+    const leaves = await this.leaves();
     const sums = new Map<TrainedWeight, Float32Array>();
     const losses: RunLoss[] = [];
     for await (const feeds of parts) {
@@ -104,14 +105,15 @@ export class StepRunner {
   /** The loss of each part, without gradients. */
   async judge(parts: AsyncIterable<Feeds> | Iterable<Feeds>): Promise<RunLoss[]> {
     const { programs } = this.#options;
-    const leaves = await this.#leaves();
+    const leaves = await this.leaves();
     const losses: RunLoss[] = [];
     for await (const feeds of parts)
       losses.push(lossOf(programs.judge, await this.#run(this.#judge, programs.judge, feeds, leaves)));
     return losses;
   }
 
-  async #leaves(): Promise<Leaves> {
+  /** What each weight is fed as under the present parameters; valid until they change. */
+  async leaves(): Promise<Leaves> {
     const leaves = new Map<TrainedWeight, Float32Array>();
     for (const weight of this.#options.weights) leaves.set(weight, await weight.leaf(this.valuesOf(weight)));
     return leaves;

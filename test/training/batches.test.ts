@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Dataset } from '../../src/calibration/dataset.ts';
 import type { Binding } from '../../src/execution/feeds.ts';
 import { collate, type PlainSample, SampleOrder, splitSamples } from '../../src/training/batches.ts';
+import { rationaleWeights } from '../../src/training/rationale.ts';
 
 const window = (...ids: number[]): PlainSample => ({
   kind: 'tokens',
@@ -28,8 +29,8 @@ const numbers = (length: number): Dataset => ({
 describe('a batch of windows', () => {
   const batch = collate(
     [
-      { index: 4, sample: window(1, 7, 8) },
-      { index: 9, sample: window(1, 5, 6, 7, 8) },
+      { index: 4, sample: window(1, 7, 8), origin: 'dataset' },
+      { index: 9, sample: window(1, 5, 6, 7, 8), origin: 'dataset' },
     ],
     binding,
     'data',
@@ -41,11 +42,27 @@ describe('a batch of windows', () => {
     expect(batch.feeds.get('input_ids')!.shape).toEqual([2, 5]);
     expect([...batch.rows.labels].map(Number)).toEqual([7, 8, 0, 0, 0, 5, 6, 7, 8, 0]);
     expect([...batch.rows.weights]).toEqual([1, 1, 0, 0, 0, 1, 1, 1, 1, 0]);
-    expect(batch).toMatchObject({ length: 5, lengths: [3, 5], indices: [4, 9] });
+    expect(batch).toMatchObject({ length: 5, lengths: [3, 5], samples: [{ index: 4 }, { index: 9 }] });
   });
 
   it('names the sample whose tokens the model does not know', () => {
-    expect(() => collate([{ index: 3, sample: window(1, 200) }], binding, 'data')).toThrow(/sample 3 of data.*200/);
+    const unknown = { index: 3, sample: window(1, 200), origin: 'dataset' } as const;
+    expect(() => collate([unknown], binding, 'data')).toThrow(/sample 3 of data.*200/);
+  });
+});
+
+describe('a rationale', () => {
+  const rationale = { begin: [90, 91], end: [92], weight: 0.25 };
+
+  it('weighs from its first marker to its last, or to the end of the window', () => {
+    expect([...rationaleWeights(Int32Array.of(5, 90, 91, 6, 92, 7, 90, 8, 90, 91, 9), rationale)]).toEqual([
+      1, 0.25, 0.25, 0.25, 0.25, 1, 1, 1, 0.25, 0.25, 0.25,
+    ]);
+  });
+
+  it('weighs the predictions of its tokens', () => {
+    const sample = { index: 0, sample: window(1, 90, 91, 6, 92, 7), origin: 'dataset' } as const;
+    expect([...collate([sample], binding, 'data', rationale).rows.weights]).toEqual([0.25, 0.25, 0.25, 0.25, 1, 0]);
   });
 });
 

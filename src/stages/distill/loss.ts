@@ -2,7 +2,13 @@ import { CompressError } from '../../errors.ts';
 import { OperatorBuilder } from '../../ir/build.ts';
 import type { Program, Value } from '../../ir/graph.ts';
 import { Random } from '../../random.ts';
-import { attentionWeights, inheritedLayers, layerStates, spreadLayers } from '../../training/layers.ts';
+import {
+  attentionWeights,
+  inheritedLayers,
+  type LayerStates,
+  layerStates,
+  spreadLayers,
+} from '../../training/layers.ts';
 import {
   type ChannelAxis,
   type FeatureTerm,
@@ -67,15 +73,27 @@ class InnerTerms {
   readonly #request: LossRequest;
   /** Values that the first teacher is asked for. */
   readonly #values: Value[];
+  /** What is inside the teacher, as it was before anything was appended to it. */
+  readonly teacherStates: readonly LayerStates[];
+  readonly teacherAttention: readonly Value[];
   #appended: OperatorBuilder | undefined;
 
   constructor(request: LossRequest, values: Value[]) {
     this.#request = request;
     this.#values = values;
+    const [first] = request.teachers;
+    const { hidden, relations, attention } = request.options;
+    const program = first?.kind === 'model' ? first.program : undefined;
+    this.teacherStates = program && (hidden || relations) ? layerStates(program) : [];
+    this.teacherAttention = program && attention ? [...attentionWeights(program).values()] : [];
   }
 
   /** The first teacher. @throws 'usage' for stored scores, which have nothing inside. */
   get teacher(): TeacherModel {
+    return this.#needsModel();
+  }
+
+  #needsModel(): TeacherModel {
     const [first] = this.#request.teachers;
     if (first?.kind === 'model') return first;
     throw new CompressError({
@@ -94,11 +112,12 @@ class InnerTerms {
 
   /** Layers of the student with the layers of the teacher that they learn from. */
   pairs(key: string, map: LayerMap | undefined, counts: readonly [own: number, taught: number]): [number, number][] {
+    this.#needsModel();
     const [own, taught] = counts;
     if (own === 0 || taught === 0)
       throw new CompressError({
         code: 'unsupported',
-        message: `the ${key} of the layers of the ${own === 0 ? 'student' : 'teacher'} are not known, so they cannot be compared`,
+        message: `the ${key} of the ${own === 0 ? 'student' : 'teacher'} cannot be told from its graph, so there is nothing to compare`,
         where: { key: `losses.${key}` },
         hint: 'Use checkpoint folders built with standard operators (fused: false), or name values (losses: { features: […] }).',
       });
@@ -155,7 +174,7 @@ class InnerTerms {
 }
 
 const addHidden = (terms: InnerTerms, { student }: LossRequest, wish: HiddenWish): void => {
-  const [own, taught] = [layerStates(student), layerStates(terms.teacher.program)];
+  const [own, taught] = [layerStates(student), terms.teacherStates];
   const pairs = terms.pairs('hidden', wish.layers, [own.length, taught.length]);
   for (const [index, place] of pairs)
     terms.feature(`hidden ${index}`, own[index]!.output, taught[place]!.output, {
@@ -180,7 +199,7 @@ const addAttention = (terms: InnerTerms, { student, options }: LossRequest): voi
   const { attention } = options;
   if (!attention) return;
   const own = [...attentionWeights(student).values()];
-  const taught = [...attentionWeights(terms.teacher.program).values()];
+  const taught = terms.teacherAttention;
   const pairs = wishedPairs(terms.pairs('attention', attention.layers, [own.length, taught.length]), attention.layers);
   for (const [index, place] of pairs) {
     const [mine, theirs] = [own[index]!, taught[place]!];
@@ -192,7 +211,7 @@ const addAttention = (terms: InnerTerms, { student, options }: LossRequest): voi
 const addRelations = (terms: InnerTerms, { student, options }: LossRequest): void => {
   const { relations } = options;
   if (!relations) return;
-  const [own, taught] = [layerStates(student), layerStates(terms.teacher.program)];
+  const [own, taught] = [layerStates(student), terms.teacherStates];
   const pairs = wishedPairs(terms.pairs('relations', relations.layers, [own.length, taught.length]), relations.layers);
   for (const [index, place] of pairs)
     terms.square(
@@ -210,17 +229,19 @@ export const setUpLoss = (request: LossRequest): LossSetup => {
   const compares = options.distributions.length > 0;
   const taught = options.distributions.some(({ name }) => distributionLosses[name].needs === 'teacher');
   const scores = compares ? scoresOf(student, 'student') : undefined;
-  const teacherValues = teachers.map((teacher): Value[] => {
-    if (!taught || !scores) return [];
+  const teacherValues = teachers.map((): Value[] => []);
+  const terms = new InnerTerms(request, teacherValues[0]!);
+  teachers.forEach((teacher, index) => {
+    if (!taught || !scores) return;
     if (teacher.kind === 'captured') {
       checkVocabularies(widthOf(scores.value), teacher.capture.classes, teacher.origin);
-      return [];
+      return;
     }
     const found = scoresOf(teacher.program, `teacher ${teacher.origin}`);
     checkVocabularies(widthOf(scores.value), widthOf(found.value), teacher.origin);
-    return [logitsOf(new OperatorBuilder(teacher.program.graph, 'teach'), found.value, found.kind)];
+    const build = new OperatorBuilder(teacher.program.graph, 'teach');
+    teacherValues[index]!.push(logitsOf(build, found.value, found.kind));
   });
-  const terms = new InnerTerms(request, teacherValues[0]!);
   if (options.hidden) addHidden(terms, request, options.hidden);
   for (const feature of options.features) {
     const own = namedValue(student, feature.student, 'student');

@@ -50,10 +50,29 @@ export type Budget =
   | { readonly kind: 'steps'; readonly steps: number }
   | { readonly kind: 'items'; readonly items: number };
 
+/** Samples that the student writes itself (Agarwal et al. 2024, GKD, section 3). */
+export interface OnPolicyOptions {
+  readonly share: number;
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly temperature: number;
+}
+
+/** Weight of tokens between two markers (Hsieh et al. 2023, Distilling Step-by-Step, section 3.2). */
+export interface RationaleOptions {
+  readonly begin: string | readonly number[];
+  readonly end: string | readonly number[];
+  readonly weight: number;
+}
+
 export interface DistillOptions {
   readonly teachers: readonly TeacherChoice[];
   /** Layers of the present model that the student keeps; undefined: all. */
   readonly layers: readonly number[] | undefined;
+  /** Keys of config.json of a student of the same family that begins with fresh weights; undefined: the present model. */
+  readonly student: Readonly<Record<string, unknown>> | undefined;
+  readonly onPolicy: OnPolicyOptions | undefined;
+  readonly rationale: RationaleOptions | undefined;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
   readonly adapters: { readonly rank: number; readonly alpha: number } | undefined;
@@ -92,6 +111,8 @@ const featureLoss = z.enum(['mse', 'cosine', 'contrastive']);
 const layerMap = z
   .record(z.string().regex(/^\d+$/), z.int().min(0))
   .describe('Teacher layer by student layer, from 0.');
+
+const marker = z.union([z.string().min(1), z.array(z.int().min(0)).min(1)]);
 
 const teacher = z.union([
   z.string().min(1),
@@ -164,6 +185,32 @@ const distillInput = z.strictObject({
     .min(1)
     .optional()
     .describe('Layers that the student keeps of the present model, such as [0, 2, 4]; by default all.'),
+  student: z
+    .strictObject({
+      config: z
+        .record(z.string(), z.unknown())
+        .default({})
+        .describe('Keys of config.json that differ from the present model’s, such as hidden_size.'),
+    })
+    .optional()
+    .describe('Train a model of the same family from fresh weights, instead of the present model.'),
+  on_policy: z
+    .strictObject({
+      share: share.default(0.5).describe('Share of the samples of a step that the student generates.'),
+      prompt: count.default(16).describe('Tokens of the data that a generated sample begins with.'),
+      tokens: count.default(64).describe('Tokens that are generated.'),
+      temperature: positive.default(1).describe('Of sampling.'),
+    })
+    .optional()
+    .describe('Learn on texts that the student itself writes, as the teacher judges them.'),
+  rationale: z
+    .strictObject({
+      begin: marker.describe('What a rationale begins with: a text, or token ids.'),
+      end: marker.describe('What it ends with.'),
+      weight: z.number().min(0).describe('Weight of its tokens, where others have 1.'),
+    })
+    .optional()
+    .describe('Weigh the tokens of rationales (chains of thought) apart from those of answers.'),
   targets: z.array(z.string().min(1)).min(1).optional().describe('Weights to train (default all), as in quantize.'),
   ignore: z.array(z.string().min(1)).optional().describe('Weights to leave as they are.'),
   adapters: z
@@ -271,7 +318,19 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
       message: 'with fixed "integers" the scales are trained and nothing else: leave "scales" and "zeros" out',
       path: ['integers'],
     });
+  if (input.layers && input.student)
+    issues.addIssue({
+      code: 'custom',
+      message: '"layers" keeps layers of the present model and "student" makes a new one: keep one of them',
+      path: ['student'],
+    });
   const distributions = distributionsOf(wished);
+  if (input.on_policy && distributions.some(({ name }) => name === 'cross-entropy'))
+    issues.addIssue({
+      code: 'custom',
+      message: 'what the student generates has no labels: "on_policy" goes with losses against the teacher only',
+      path: ['on_policy'],
+    });
   const hidden = hiddenOf(wished?.hidden as z.output<typeof hiddenWish> | undefined);
   const features = (wished?.features ?? []).map((feature) => ({
     ...feature,
@@ -284,6 +343,9 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
   return {
     teachers: teachersOf(input.teacher),
     layers: input.layers,
+    student: input.student?.config,
+    onPolicy: input.on_policy,
+    rationale: input.rationale,
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],
     adapters: input.adapters && { rank: input.adapters.rank, alpha: input.adapters.alpha ?? input.adapters.rank },

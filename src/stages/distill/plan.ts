@@ -4,8 +4,8 @@ import type { Model } from '../../ir/model.ts';
 import { elementCount } from '../../ir/shape.ts';
 import { isPacked, type Trainable } from '../../training/trainable.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
-import { dropLayers } from './drop-layers.ts';
 import type { DistillOptions } from './options.ts';
+import { studentOf } from './student.ts';
 import { selectTrainable } from './trained-weights.ts';
 
 const actionOf = ({ tensor, kind }: Trainable, options: DistillOptions): string => {
@@ -51,7 +51,7 @@ const droppedRows = ({ program }: Model, kept: readonly number[]): SitePlan[] =>
 /** What would be trained and what is left out, found without reading a weight. */
 export const planDistill = (model: Model, options: DistillOptions): StagePlan => {
   const { layers } = options;
-  const student = layers ? dropLayers(model, layers) : model;
+  const student = studentOf(model, options, 0);
   const { chosen, findings } = selectTrainable(student.program, options);
   const numbers = chosen.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
   return {

@@ -1,6 +1,7 @@
 import type { Dataset } from '../../calibration/dataset.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { bindingOf } from '../../execution/feeds.ts';
+import type { SessionOptions } from '../../execution/session.ts';
 import { cloneGraph } from '../../ir/clone.ts';
 import { setConstant } from '../../ir/edit/replace.ts';
 import type { Program, Value } from '../../ir/graph.ts';
@@ -8,6 +9,7 @@ import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import { collate, readSample, splitSamples } from '../../training/batches.ts';
+import { Generator } from '../../training/generator.ts';
 import { buildPrograms, GraphObjective } from '../../training/graph-objective.ts';
 import { type TrainResult, train } from '../../training/loop.ts';
 import { predictMemory } from '../../training/memory.ts';
@@ -15,10 +17,11 @@ import { optimizers } from '../../training/optimizers/table.ts';
 import type { Teacher } from '../../training/teacher.ts';
 import type { TrainedWeight } from '../../training/weights/weight.ts';
 import type { StageContext, StageResult } from '../stage.ts';
-import { dropLayers } from './drop-layers.ts';
 import { automaticRate } from './learning-rate.ts';
 import { type LossSetup, setUpLoss } from './loss.ts';
 import type { DistillOptions } from './options.ts';
+import { rationaleOf } from './rationale.ts';
+import { studentOf } from './student.ts';
 import { loadTeacher, openTeachers } from './teachers.ts';
 import { selectTrainable, trainedWeights } from './trained-weights.ts';
 
@@ -41,7 +44,7 @@ export const runDistill = async (
 ): Promise<StageResult> => {
   const dataset = context.calibration;
   if (!dataset) throw internalError('distill was run without data');
-  const student = options.layers ? dropLayers(model, options.layers) : model;
+  const student = studentOf(model, options, context.seed);
   const program = typedCopy(student.program);
   const { chosen, findings } = selectTrainable(program, options);
   const weights = trainedWeights(chosen, options, context.seed);
@@ -85,7 +88,7 @@ const planRun = async ({ program, weights, setup, dataset, options, context }: P
   const { seed, maxMemoryBytes } = context;
   const { train, held } = splitSamples(dataset, { share: options.holdOut, batch: options.batch, seed });
   const programs = buildPrograms({ student: program, weights, extra: setup.extra, loss: setup.plan });
-  const sample = { index: train[0]!, sample: await readSample(dataset, train[0]!) };
+  const sample = { index: train[0]!, sample: await readSample(dataset, train[0]!), origin: 'dataset' } as const;
   const single = collate([sample], bindingOf(program), dataset.description);
   const parameters = [...weights.values(), ...setup.extra]
     .flatMap((weight) => weight.parameters)
@@ -137,6 +140,8 @@ interface TrainRequest extends PlanRequest {
 const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
   const { student, program, weights, setup, loaded, dataset, options, context, run, findings } = request;
   const { engine, seed, signal, scratch, checkpoints, emit } = context;
+  const session = { scratchDirectory: scratch.directory, signal };
+  const generator = await openGenerator(request, session);
   const objective = await GraphObjective.open(
     {
       student: program,
@@ -151,8 +156,11 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       microBatch: run.microBatch,
       seed,
       engine,
-      session: { scratchDirectory: scratch.directory, signal },
+      session,
       signal,
+      rationale: await rationaleOf(options.rationale, student),
+      generation: generator &&
+        options.onPolicy && { generator, share: options.onPolicy.share, writing: options.onPolicy },
     },
     run.programs,
   );
@@ -190,7 +198,26 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
     return { model, findings: [...findings, ...findingsOf(result, peak, steps)] };
   } finally {
     await objective.close();
+    await generator?.close();
   }
+};
+
+/** What writes samples with the student, where it is to learn on them. @throws 'unsupported' for other data than texts. */
+const openGenerator = async (
+  { program: student, weights, setup, options, context }: TrainRequest,
+  session: SessionOptions,
+): Promise<Generator | undefined> => {
+  const { scores, windows } = setup.plan;
+  if (!options.onPolicy) return undefined;
+  const rank = scores?.value.type?.kind === 'tensor' ? scores.value.type.shape?.length : undefined;
+  if (!scores || !windows || rank !== 3)
+    throw new CompressError({
+      code: 'unsupported',
+      message: 'only models that score every next token of a text can write samples',
+      where: { key: 'on_policy' },
+      hint: 'Leave on_policy out, or use windows of text and a loss between distributions.',
+    });
+  return Generator.open({ student, weights, scores, engine: context.engine, session, signal: context.signal });
 };
 
 /** A copy of the student's program with the trained constants, found by their names. */
