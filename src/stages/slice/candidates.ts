@@ -17,13 +17,21 @@ export interface Candidates {
   readonly findings: readonly Finding[];
 }
 
+const kindWords: Readonly<Record<ChannelGroup['kind'], string>> = {
+  heads: 'heads',
+  neurons: 'neurons',
+  channels: 'channels of convolutions',
+  stream: 'residual streams',
+  states: 'states of recurrent layers',
+};
+
 /** Why a group stays; undefined where its channels may go. */
 const obstacle = (
   group: ChannelGroup,
   options: SliceOptions,
   isChosen: (site: Site) => boolean,
 ): string | undefined => {
-  if (!options.kinds.includes(group.kind)) return `${group.kind} are not among the kinds asked for`;
+  if (!options.kinds.includes(group.kind)) return `${kindWords[group.kind]} are not among the kinds asked for`;
   if (group.consumers.length === 0) return 'no product reads them';
   if (group.statistics !== undefined) return `${group.statistics} takes statistics over them`;
   const sites = group.producers.map(({ site }) => site);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { findChannelGroups } from '../../../src/analysis/channel-groups/groups.ts';
+import { readSiteMatrix } from '../../../src/analysis/site-weights.ts';
 import { findSites } from '../../../src/analysis/sites.ts';
 import type { Dataset } from '../../../src/calibration/dataset.ts';
 import { WeightCosts } from '../../../src/curvature/removal/costs.ts';
@@ -101,6 +102,25 @@ describe('slicing the language fixture', async () => {
     }
   });
 
+  test('nested sizes: what a smaller model keeps, a larger one keeps too', async () => {
+    const rows = async (ratio: number): Promise<string[]> => {
+      const options = { ratio, allocation: 'nested', compensation: 'none', refit: false, kinds: ['neurons'] };
+      const { model: cut } = await slice(model, options, context());
+      return findSites(cut.program)
+        .filter(({ role }) => role === 'up')
+        .flatMap((site) => {
+          const matrix = readSiteMatrix(site);
+          return Array.from(
+            { length: site.rows },
+            (_, row) => `${site.name}: ${matrix.subarray(row * site.columns, (row + 1) * site.columns).join()}`,
+          );
+        });
+    };
+    const [large, small] = [new Set(await rows(0.2)), await rows(0.5)];
+    expect(small.length).toBeLessThan(large.size);
+    expect(small.every((row) => large.has(row))).toBe(true);
+  });
+
   test('whole branches may go, which leaves sums of one operand', async () => {
     const options = { kinds: ['heads'], method: 'leverage', refit: false };
     const { model: cut } = await slice(model, { ratio: 0.2, ...options }, context());
@@ -119,7 +139,9 @@ describe('slicing the language fixture', async () => {
     const { findings } = await slice(model, { ratio: 0.1, refit: false }, contextFor(calibration, { shared, events }));
     const texts = findings.map(({ text }) => text);
     expect(texts[0]).toMatch(/^left: \d+\.\d % of the parameters, (89|90)\.\d % of those of blocks/);
-    expect(texts).toContain('kept whole, since stream are not among the kinds asked for: stream of model.embed_tokens');
+    expect(texts).toContain(
+      'kept whole, since residual streams are not among the kinds asked for: stream of model.embed_tokens',
+    );
     const finished = events.filter((event) => event.type === 'site-finished');
     expect(finished.map((event) => event.type === 'site-finished' && event.site)).toContain(
       'model.layers.0.mlp.down_proj',
