@@ -80,6 +80,7 @@ const weights = new Map(
 const scores = { value: student.graph.outputs[0]!, kind: 'scores' } as const;
 const loss: LossPlan = {
   scores,
+  classes: undefined,
   distributions: [{ loss: distributionLosses[distils ? 'forward-kl' : 'cross-entropy'], weight: 1, mixture: 0 }],
   temperature: 1,
   teachers: [{ share: 1, kept: undefined }],

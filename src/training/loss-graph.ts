@@ -58,6 +58,8 @@ export type ScoreKind = 'scores' | 'probabilities' | 'log-probabilities';
 export interface LossPlan {
   /** The student's scores; undefined where only features are compared. */
   readonly scores: { readonly value: Value; readonly kind: ScoreKind } | undefined;
+  /** Classes that are compared: the first ones, where one of the models has more. */
+  readonly classes: number | undefined;
   readonly distributions: readonly DistributionTerm[];
   readonly temperature: number;
   /** All give scores; features come from the first. */
@@ -131,21 +133,31 @@ export const logitsOf = (build: OperatorBuilder, value: Value, kind: ScoreKind):
   );
 };
 
+/** Scores of the first classes as rows; as they are where there are no more. */
+export const firstClasses = (build: OperatorBuilder, scores: Value, classes: number): Value => {
+  const width = widthOf(scores);
+  if (width === classes) return scores;
+  const [zero, end, last] = [[0], [classes], [-1]].map((numbers) => build.integers(numbers));
+  const sliced = build.call('Slice', [asRows(build, scores, width), zero, end, last]);
+  return build.typed(sliced, tensorType('float32', [null, classes]));
+};
+
 /** Appends the loss that a plan asks for; inputs of `lossInputs` appear as far as they are needed. */
 export const buildLoss = (plan: LossPlan, context: LossContext, extras: readonly Value[]): LossPart[] => {
   const { build, input, inStep } = context;
   const parts: LossPart[] = [];
   if (plan.scores && plan.distributions.length > 0) {
     const value = inStep(plan.scores.value);
-    const width = widthOf(value);
-    const student = asRows(build, logitsOf(build, value, plan.scores.kind), width);
+    const width = plan.classes ?? widthOf(value);
+    const logits = logitsOf(build, value, plan.scores.kind);
+    const student = asRows(build, firstClasses(build, logits, width), width);
     const labels = input(lossInputs.labels, tensorType('int64', ['rows']));
     const weights = input(lossInputs.rowWeights, tensorType('float32', ['rows']));
     const total = input(lossInputs.rowTotal, tensorType('float32', []));
     const taught = plan.distributions.some(({ loss }) => loss.needs === 'teacher');
     const whole = { student, teacher: student, temperature: plan.temperature };
     const compared = taught
-      ? plan.teachers.map((teacher, index) => comparedWith(plan, context, { index, ...teacher }, student))
+      ? plan.teachers.map((teacher, index) => comparedWith(plan, context, { index, ...teacher }, student, width))
       : [];
     for (const { loss, weight, mixture } of plan.distributions) {
       const of = (pair: typeof whole): Value =>
@@ -176,9 +188,10 @@ const comparedWith = (
   { build, input }: LossContext,
   { index, share, kept }: TaughtBy & { readonly index: number },
   student: Value,
+  classCount: number,
 ) => {
   const { temperature } = plan;
-  const width = kept === undefined ? widthOf(student) : kept + 1;
+  const width = kept === undefined ? classCount : kept + 1;
   const teacher = input(lossInputs.scores(index), tensorType('float32', ['rows', width]));
   if (kept === undefined) return { student, teacher, temperature, share, factor: 1 };
   const classes = input(lossInputs.classes(index), tensorType('int64', ['rows', kept]));

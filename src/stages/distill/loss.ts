@@ -1,6 +1,7 @@
 import { CompressError } from '../../errors.ts';
 import { OperatorBuilder } from '../../ir/build.ts';
 import type { Program, Value } from '../../ir/graph.ts';
+import type { Shape } from '../../ir/shape.ts';
 import { Random } from '../../random.ts';
 import {
   attentionWeights,
@@ -12,6 +13,7 @@ import {
 import {
   type ChannelAxis,
   type FeatureTerm,
+  firstClasses,
   type LossPlan,
   logitsOf,
   type SquareTerm,
@@ -45,13 +47,13 @@ export interface LossRequest {
 }
 
 /** @throws 'mismatch' with both sizes when scores cannot be compared. */
-const checkVocabularies = (own: number, other: number, origin: string): void => {
-  if (own === other) return;
+const checkVocabularies = (own: number, other: number, origin: string, { vocabulary }: DistillOptions): void => {
+  if (own === other || vocabulary === 'shared') return;
   throw new CompressError({
     code: 'mismatch',
     message: `the student scores ${own} classes and the teacher ${origin} scores ${other}, so their distributions cannot be compared`,
     where: { key: 'teacher' },
-    hint: 'Take a teacher with the same vocabulary, or learn from hidden states or labels only (losses).',
+    hint: 'Take a teacher with the same vocabulary, learn from hidden states or labels only (losses), or, where one vocabulary only goes on beyond the other (padding), compare what both have (vocabulary: shared).',
   });
 };
 
@@ -64,6 +66,24 @@ const projection = (name: string, from: number, to: number, seed: number): Train
 
 const rankOf = (value: Value): number | undefined =>
   value.type?.kind === 'tensor' ? value.type.shape?.length : undefined;
+
+/** @throws 'mismatch' where two values are known to hold different numbers of vectors for a sample. */
+const checkPlaces = (name: string, own: Value, target: Value, channels: ChannelAxis): void => {
+  const placesOf = (value: Value): Shape => {
+    const shape = value.type?.kind === 'tensor' ? (value.type.shape ?? []) : [];
+    return channels === 'first' ? shape.slice(2) : shape.slice(1, -1);
+  };
+  const [mine, theirs] = [placesOf(own), placesOf(target)];
+  const differ = (dim: Shape[number], index: number): boolean =>
+    typeof dim === 'number' && typeof theirs[index] === 'number' && dim !== theirs[index];
+  if (mine.length === theirs.length && !mine.some(differ)) return;
+  throw new CompressError({
+    code: 'mismatch',
+    message: `${name} cannot be compared place by place: the student has [${mine.join(', ')}] places and the teacher [${theirs.join(', ')}]`,
+    where: { key: 'losses.features', tensor: own.name },
+    hint: 'Compare values of one resolution, or pooled ones.',
+  });
+};
 
 /** Collects the terms of a loss that look at values inside the student and the first teacher. */
 class InnerTerms {
@@ -149,6 +169,7 @@ class InnerTerms {
   ): void {
     const channels = wish.channels ?? (rankOf(own) === 4 ? 'first' : 'last');
     const vectors = vectorsOf(this.#append, target, channels);
+    checkPlaces(name, own, target, channels);
     const shape = own.type?.kind === 'tensor' ? own.type.shape : undefined;
     const width = channels === 'first' && typeof shape?.[1] === 'number' ? shape[1] : widthOf(own);
     const teacherWidth = widthOf(vectors);
@@ -223,6 +244,19 @@ const addRelations = (terms: InnerTerms, { student, options }: LossRequest): voi
     );
 };
 
+/** Leaves teachers the classes that all have. Scores come first among what each is asked for. */
+const cutToClasses = (
+  teachers: readonly TeacherSource[],
+  teacherValues: readonly (readonly Value[])[],
+  classes: number,
+): void => {
+  teachers.forEach((teacher, index) => {
+    const values = teacherValues[index] as Value[];
+    if (teacher.kind === 'model' && values[0])
+      values[0] = firstClasses(new OperatorBuilder(teacher.program.graph, 'teach/shared'), values[0], classes);
+  });
+};
+
 /** Decides what is compared with what. @throws 'mismatch', 'not-found', 'unsupported', 'usage' for what cannot be. */
 export const setUpLoss = (request: LossRequest): LossSetup => {
   const { student, teachers, options, windows } = request;
@@ -231,17 +265,28 @@ export const setUpLoss = (request: LossRequest): LossSetup => {
   const scores = compares ? scoresOf(student, 'student') : undefined;
   const teacherValues = teachers.map((): Value[] => []);
   const terms = new InnerTerms(request, teacherValues[0]!);
+  let classes: number | undefined;
   teachers.forEach((teacher, index) => {
     if (!taught || !scores) return;
     if (teacher.kind === 'captured') {
-      checkVocabularies(widthOf(scores.value), teacher.capture.classes, teacher.origin);
+      checkVocabularies(widthOf(scores.value), teacher.capture.classes, teacher.origin, {
+        ...options,
+        vocabulary: 'same',
+      });
       return;
     }
     const found = scoresOf(teacher.program, `teacher ${teacher.origin}`);
-    checkVocabularies(widthOf(scores.value), widthOf(found.value), teacher.origin);
+    checkVocabularies(widthOf(scores.value), widthOf(found.value), teacher.origin, options);
+    classes = Math.min(classes ?? widthOf(scores.value), widthOf(found.value));
     const build = new OperatorBuilder(teacher.program.graph, 'teach');
     teacherValues[index]!.push(logitsOf(build, found.value, found.kind));
   });
+  if (classes !== undefined && scores) {
+    for (const { kind, origin } of teachers)
+      if (kind === 'captured')
+        checkVocabularies(classes, widthOf(scores.value), origin, { ...options, vocabulary: 'same' });
+    cutToClasses(teachers, teacherValues, classes);
+  }
   if (options.hidden) addHidden(terms, request, options.hidden);
   for (const feature of options.features) {
     const own = namedValue(student, feature.student, 'student');
@@ -251,6 +296,7 @@ export const setUpLoss = (request: LossRequest): LossSetup => {
   addRelations(terms, request);
   const plan: LossPlan = {
     scores,
+    classes,
     distributions: options.distributions.map(({ name, weight, mixture }) => ({
       loss: distributionLosses[name],
       weight,

@@ -85,6 +85,8 @@ export interface DistillOptions {
   readonly features: readonly FeatureWish[];
   readonly attention: SquareWish | undefined;
   readonly relations: SquareWish | undefined;
+  /** 'shared': only the classes that student and teachers both have are compared, the first ones. */
+  readonly vocabulary: 'same' | 'shared';
   readonly temperature: number;
   readonly budget: Budget;
   readonly batch: number;
@@ -235,6 +237,12 @@ const distillInput = z.strictObject({
     .default('trained')
     .describe('fixed: of quantized weights only the scales are trained.'),
   losses: losses.optional(),
+  vocabulary: z
+    .enum(['same', 'shared'])
+    .default('same')
+    .describe(
+      'shared: where one model has more classes (a padded vocabulary), the first ones that both have are compared.',
+    ),
   temperature: positive.default(1).describe('Softens both distributions; losses are multiplied by its square.'),
   steps: count.optional().describe('Steps to train (default 300).'),
   tokens: count.optional().describe('Tokens (images, samples) to train on, instead of steps.'),
@@ -357,6 +365,7 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
     features,
     attention,
     relations,
+    vocabulary: input.vocabulary,
     temperature: input.temperature,
     budget: tokens === undefined ? { kind: 'steps', steps: steps ?? 300 } : { kind: 'items', items: tokens },
     batch: input.batch,

@@ -198,6 +198,18 @@ graph g(input_ids: int64[batch, length]) -> (logits) {
     });
   });
 
+  it('… unless what both have is to be compared', async () => {
+    const original = await tinyLlama();
+    const data = await tinyText(original, 'calibration', 12);
+    const few = modelOf(parseProgram(small.replace('16, 40', '16, 20').replace('32, 16', '40, 16')));
+    const written = { vocabulary: 'shared', steps: 20, batch: 4, learning_rate: 0.02, hold_out: 0.2 };
+    for (const student of [modelOf(parseProgram(small)), few]) {
+      const { findings } = await distil(student, written, contextFor(original, data));
+      const { held_out_before: before, held_out_after: after } = findings[0]!.facts as Record<string, number>;
+      expect(after).toBeLessThan(0.9 * before!);
+    }
+  });
+
   it('too few samples for a batch are refused', async () => {
     const original = await tinyLlama();
     const data = await tinyText(original, 'calibration', 3);
@@ -261,6 +273,29 @@ graph g(x: float32[batch, 3, 4, 4]) -> (features) {
     const { findings } = await distil(student, written, contextFor(teacher, data));
     const { held_out_before: before, held_out_after: after } = findings[0]!.facts as Record<string, number>;
     expect(after).toBeLessThan(0.1 * before!);
+  });
+
+  it('learn channels of images place by place, projected where their numbers differ', async () => {
+    const images = (channels: number, seed: number, stride = 1): Model =>
+      modelOf(
+        parseProgram(`program opset=21
+graph g(x: float32[batch, 3, 8, 8]) -> (features) {
+  a: float32[${channels}, 3, 3, 3] = random(seed=${seed}, scale=0.3)
+  h = Conv(x, a, strides=[${stride}, ${stride}])
+  features = Relu(h)
+}
+`),
+      );
+    const data = datasetOf(normalSamples('x', [1, 3, 8, 8], 32));
+    const losses = { features: [{ student: 'features' }] };
+    const written = { steps: 60, batch: 8, learning_rate: 0.02, losses };
+    const { findings } = await distil(images(6, 1), written, contextFor(images(9, 2), data));
+    const { held_out_before: before, held_out_after: after } = findings[0]!.facts as Record<string, number>;
+    expect(after).toBeLessThan(0.6 * before!);
+    await expect(distil(images(6, 1, 2), written, contextFor(images(9, 2), data))).rejects.toMatchObject({
+      code: 'mismatch',
+      message: expect.stringMatching(/\[3, 3\] places.*\[6, 6\]/),
+    });
   });
 
   it('learn distributions from several teachers by their shares', async () => {
