@@ -58,7 +58,7 @@ const savedBytes = (stages: readonly PlannedStage[]): number => {
 export const planRecipe = async (recipe: Recipe): Promise<PlanReport> => {
   const prepared = await prepareRun(recipe);
   const stages = recipe.stages.map((stage, index): PlannedStage => {
-    const plan = prepared.plans[index] ?? { sites: [], memoryBytes: 0, findings: [] };
+    const { next: _, ...plan }: StagePlan = prepared.plans[index] ?? { sites: [], memoryBytes: 0, findings: [] };
     return {
       stage: stage.name,
       ...plan,

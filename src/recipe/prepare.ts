@@ -74,10 +74,12 @@ export const prepareRun = async (recipe: Recipe): Promise<PreparedRun> => {
   for (const data of await openDatasets(problems, recipe.evaluation, context))
     evaluation.push({ ...data, metrics: await chooseMetrics(recipe, model.program, data) });
   const plans: StagePlan[] = [];
+  let planned = model;
   for (const stage of recipe.stages) {
     await attempt(problems, stage.path, () => openReferences(stage, recipe));
-    const plan = await attempt(problems, stage.path, async () => stage.card.plan(model, stage.options));
+    const plan = await attempt(problems, stage.path, async () => stage.card.plan(planned, stage.options));
     if (plan) plans.push(plan);
+    planned = plan?.next ?? planned;
   }
   problems.throwIfAny();
   return { model, build, inputs, calibration, training, evaluation, plans, warnings: warningsOf(recipe) };

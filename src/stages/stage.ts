@@ -58,6 +58,8 @@ export interface StagePlan {
   /** Predicted peak memory in bytes beyond the program itself. */
   readonly memoryBytes: number;
   readonly findings: readonly Finding[];
+  /** What the next stage is to be planned on, where that differs in what plans can see (an allocation of widths). */
+  readonly next?: Model;
 }
 
 export interface SitePlan {

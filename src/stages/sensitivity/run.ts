@@ -1,13 +1,11 @@
-import { findSites } from '../../analysis/sites.ts';
 import { internalError } from '../../errors.ts';
-import { cloneProgram } from '../../ir/clone.ts';
-import { bitsKey, groupSizeKey, type Model } from '../../ir/model.ts';
+import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext, StageResult } from '../stage.ts';
-import type { Format } from './formats.ts';
+import { withFormats } from './leave-formats.ts';
 import type { SensitivityOptions } from './options.ts';
 import type { SensitivityReport } from './report.ts';
-import { findSensitivity, type Sensitivity } from './sensitivity.ts';
+import { findSensitivity } from './sensitivity.ts';
 
 /**
  * Leaves on a copy of the model the widths that a budget buys (`weights: { bits: auto }` of the quantize stage reads
@@ -27,22 +25,10 @@ export const runSensitivity = async (
     const facts = { ...Object.fromEntries(losses), ...(chosen === undefined ? {} : { chosen }) };
     emit({ type: 'site-finished', stage: 'sensitivity', site, facts });
   }
-  return { model: { ...model, program: allocatedProgram(model, found) }, findings: findingsOf(found.report) };
-};
-
-/** A copy of the program with the formats on the nodes of their sites. */
-const allocatedProgram = ({ program }: Model, { formats }: Sensitivity): Model['program'] => {
-  const byName = new Map(
-    [...formats].flatMap(([{ sites }, format]) => sites.map((site): [string, Format] => [site.name, format])),
-  );
-  const copy = cloneProgram(program);
-  for (const { name, node } of findSites(copy)) {
-    const format = byName.get(name);
-    if (!format) continue;
-    node.metadata.set(bitsKey, String(format.bits));
-    node.metadata.set(groupSizeKey, String(format.groupSize));
-  }
-  return copy;
+  return {
+    model: { ...model, program: withFormats(model.program, found.formats) },
+    findings: findingsOf(found.report),
+  };
 };
 
 const threePlaces = (value: number): string => value.toFixed(3);

@@ -179,6 +179,9 @@ test('plan names every site, what is chosen among and what is tied, without read
   const rows = Object.fromEntries(plan.sites.map(({ site, action, reason }) => [site, { action, reason }]));
   expect(rows.q).toEqual({ action: 'choose among int2 g32, int3 g32, int4 g32, int8 g32', reason: 'like k' });
   expect(rows.head).toEqual({ action: 'left out', reason: 'ignored by "head"' });
+  const auto = quantizeStage.options.parse({ method: 'rtn', weights: { bits: 'auto' } });
+  const next = quantizeStage.plan(plan.next!, auto);
+  expect(next.sites.filter(({ action }) => action.startsWith('int3 g32'))).toHaveLength(5);
 });
 
 test.each([
