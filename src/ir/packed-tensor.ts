@@ -1,5 +1,6 @@
 import { internalError } from '../errors.ts';
 import { dequantize, floatToBytes, unpackRows } from '../kernels/index.ts';
+import { scatterColumns } from './column-order.ts';
 import { byteLengthOf, type DataType } from './data-type.ts';
 import { arrayOfMatrix, type MatrixLayout } from './matrix-layout.ts';
 import { elementCount } from './shape.ts';
@@ -60,15 +61,6 @@ const deferFacts = (sizes: PackedSizes, read: PackedArrays): PackedFacts => ({
     return read.zeroPoints();
   },
 });
-
-/** The columns of a matrix (rows, columns) put at the places that `order` names. */
-const scatterColumns = (matrix: Float32Array, rows: number, order: Uint32Array): Float32Array => {
-  const made = new Float32Array(matrix.length);
-  const columns = order.length;
-  for (let row = 0, from = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) made[row * columns + order[column]!] = matrix[from++]!;
-  return made;
-};
 
 const sizesOf = (facts: PackedFacts): PackedSizes => {
   const { dtype, shape, layout, rows, columns, bits, storedBits, groupSize, method, inputOrder } = facts;

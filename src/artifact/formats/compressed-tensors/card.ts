@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { JsonObject } from '../../../families/family.ts';
+import { scatterColumns } from '../../../ir/column-order.ts';
 import type { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../ir/read.ts';
 import { DerivedTensor, MemoryTensor } from '../../../ir/tensor.ts';
@@ -15,7 +16,7 @@ import {
   writeCheckpoint,
 } from '../huggingface/write.ts';
 import { packWords, storedToWords, wordsPerRow } from '../packed-words.ts';
-import { groupIndexOf, scatterColumns } from '../quantized/input-order.ts';
+import { groupIndexOf } from '../quantized/input-order.ts';
 import type { ScaleType } from '../quantized/modules.ts';
 import { type ModuleScheme, packedFacts, schemeOf } from '../quantized/schemes.ts';
 import { type PackedModule, type SplitWeights, splitWeights } from '../quantized/split.ts';

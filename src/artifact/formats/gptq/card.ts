@@ -27,7 +27,7 @@ const options = z.strictObject({
     .enum(['auto', ...gptqFormats])
     .default('auto')
     .describe(
-      'gptq: zero points stored less one, which every loader reads; gptq_v2: as they are; auto: gptq unless a zero point is 0, which it cannot hold.',
+      'gptq: zero points stored less one, which every loader reads; gptq_v2: as they are; auto: gptq for symmetric integers, gptq_v2 for others (GPTQModel takes those from other tools in no other form, and gptq cannot hold a zero point of 0).',
     ),
   dtype: storageType,
 });
@@ -122,9 +122,10 @@ export const gptqFormat: FormatCard<z.output<typeof options>> = {
     const split = splitWeights(model, 'GPTQ', gptqObstacle);
     const dtype = storageTypeOf(chosen.dtype, model);
     const scaleType = dtype === 'bfloat16' ? 'bfloat16' : 'float16';
-    const hasZero = (): boolean => split.packed.some(({ tensor }) => tensor.facts.zeroPoints?.includes(0));
-    const format = chosen.checkpoint_format === 'auto' ? (hasZero() ? 'gptq_v2' : 'gptq') : chosen.checkpoint_format;
-    if (format === 'gptq' && hasZero())
+    const zeroPoints = split.packed.flatMap(({ tensor }) => tensor.facts.zeroPoints ?? []);
+    const usual = zeroPoints.length > 0 ? 'gptq_v2' : 'gptq';
+    const format = chosen.checkpoint_format === 'auto' ? usual : chosen.checkpoint_format;
+    if (format === 'gptq' && zeroPoints.some((zeros) => zeros.includes(0)))
       throw new CompressError({
         code: 'unsupported',
         message: 'a zero point is 0, which the first GPTQ format cannot hold: it stores them less one',

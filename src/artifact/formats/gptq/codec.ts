@@ -1,7 +1,7 @@
+import { scatterColumns } from '../../../ir/column-order.ts';
 import type { PackedFacts } from '../../../ir/packed-tensor.ts';
 import { transposeU8, unpackRows } from '../../../kernels/index.ts';
 import { packWords, storedToWords, transposeWords, unpackWords, wordsPerRow, wordsToStored } from '../packed-words.ts';
-import { scatterColumns } from '../quantized/input-order.ts';
 import type { GptqFormat } from './config.ts';
 
 /**

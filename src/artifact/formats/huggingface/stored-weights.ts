@@ -2,11 +2,12 @@ import { CompressError, CompressErrors, internalError } from '../../../errors.ts
 import { normaliseBuildOptions } from '../../../families/family.ts';
 import { type BuildOptions, familyOf, type JsonObject, type TensorSource } from '../../../families/index.ts';
 import { derivationOf, offsetTensor, transposeTensor } from '../../../families/lazy.ts';
+import { scatterColumns } from '../../../ir/column-order.ts';
 import { bitsOf, isFloat } from '../../../ir/data-type.ts';
 import type { Program, Value } from '../../../ir/graph.ts';
 import type { Model } from '../../../ir/model.ts';
 import { PackedTensor } from '../../../ir/packed-tensor.ts';
-import { readInts } from '../../../ir/read.ts';
+import { floatTensor, readFloats, readInts } from '../../../ir/read.ts';
 import { elementCount } from '../../../ir/shape.ts';
 import { DerivedTensor, type Tensor } from '../../../ir/tensor.ts';
 import { constantOf } from '../../../ir/walk.ts';
@@ -16,12 +17,10 @@ import { joinPacked } from '../quantized/join.ts';
 export interface StoredWeight {
   /** Name in the checkpoint. */
   readonly name: string;
-  /** In the shape that the checkpoint has; packed where the graph's weight is. */
+  /** In the shape that the checkpoint has; packed where the graph's weight is, then with the order of its inputs. */
   readonly tensor: Tensor;
   /** Whether it is the matrix of a linear layer. */
   readonly linear: boolean;
-  /** Inputs in the order of the columns, where a Gather puts them in another one than their own. */
-  readonly inputOrder: Uint32Array | undefined;
 }
 
 /** Smaller floating-point constants are numbers of the graph, not weights. */
@@ -131,17 +130,28 @@ const joinPlain = (slot: Slot, parts: readonly Part[]): Tensor => {
 
 const sameOrder = (a: Uint32Array | undefined, b: Uint32Array | undefined): boolean => String(a) === String(b);
 
+/** A matrix [rows, columns] whose inputs a Gather puts in an order, as it is without one. */
+const inNaturalOrder = (tensor: Tensor, order: Uint32Array | undefined): Tensor => {
+  if (!order) return tensor;
+  if (tensor instanceof PackedTensor) return tensor.withInputOrder(order);
+  const dtype = tensor.dtype === 'float16' || tensor.dtype === 'bfloat16' ? tensor.dtype : 'float32';
+  return new DerivedTensor(dtype, tensor.shape, () =>
+    floatTensor(tensor.shape, scatterColumns(readFloats(tensor), tensor.shape[0] ?? 0, order), dtype).bytes(),
+  );
+};
+
 const joinParts = (slot: Slot, parts: readonly Part[]): StoredWeight => {
   const sorted = [...parts].sort((a, b) => a.begin - b.begin);
   const first = sorted[0]!;
   const orders = sorted.map(({ value }) => inputOrderOf(value));
   const linear = sorted.every(({ value }) => isLinear(value));
-  const common = { name: slot.name, linear, inputOrder: orders[0] };
-  if (sorted.length === 1) return { ...common, tensor: first.tensor };
-  const packed = sorted.map(({ tensor }) => tensor);
-  const joined =
-    orders.every((order) => sameOrder(order, orders[0])) && slot.shape.length === 2 ? joinPacked(packed) : undefined;
-  return { ...common, tensor: joined ?? joinPlain(slot, sorted) };
+  const common = { name: slot.name, linear };
+  if (sorted.length === 1) return { ...common, tensor: inNaturalOrder(first.tensor, orders[0]) };
+  const alike = orders.every((order) => sameOrder(order, orders[0])) && slot.shape.length === 2;
+  const joined = alike ? joinPacked(sorted.map(({ tensor }) => tensor)) : undefined;
+  if (joined) return { ...common, tensor: inNaturalOrder(joined, orders[0]) };
+  const natural = sorted.map((part, index) => ({ ...part, tensor: inNaturalOrder(part.tensor, orders[index]) }));
+  return { ...common, tensor: joinPlain(slot, natural) };
 };
 
 const differs = (model: Model, tensor: string, message: string): CompressError =>

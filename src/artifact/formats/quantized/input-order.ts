@@ -1,3 +1,4 @@
+import { gatherColumns } from '../../../ir/column-order.ts';
 import { packRows, unpackRows } from '../../../kernels/index.ts';
 
 /**
@@ -46,22 +47,4 @@ export const orderStored = (
   if (!order) return stored;
   const codes = gatherColumns(unpackRows({ packed: stored, rows, columns, bits: storedBits }), rows, order);
   return packRows({ codes, rows, columns, bits: storedBits });
-};
-
-/** Columns of a code matrix (rows, columns), one a byte, put in an order of inputs: column c is that of input order[c]. */
-const gatherColumns = (codes: Uint8Array, rows: number, order: Uint32Array): Uint8Array => {
-  const columns = order.length;
-  const made = new Uint8Array(codes.length);
-  for (let row = 0, to = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) made[to++] = codes[row * columns + order[column]!]!;
-  return made;
-};
-
-/** The inverse of `gatherColumns`. */
-export const scatterColumns = (codes: Uint8Array, rows: number, order: Uint32Array): Uint8Array => {
-  const columns = order.length;
-  const made = new Uint8Array(codes.length);
-  for (let row = 0, from = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) made[row * columns + order[column]!] = codes[from++]!;
-  return made;
 };

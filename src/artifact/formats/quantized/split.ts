@@ -42,19 +42,19 @@ export const splitWeights = (
   const plain: StoredWeight[] = [];
   const findings: Finding[] = [];
   for (const weight of storedWeights(model)) {
-    const { name, tensor, linear, inputOrder } = weight;
+    const { name, tensor, linear } = weight;
     const reason = !(tensor instanceof PackedTensor)
       ? undefined
       : linear && name.endsWith('.weight') && tensor.shape.length === 2
         ? obstacle(tensor)
         : 'only linear layers are stored in integers';
     if (tensor instanceof PackedTensor && reason === undefined) {
-      const { rows, columns } = tensor.facts;
-      const matrix = tensor.seenAs({ shape: [rows, columns], layout: 'rows-first' });
+      const { rows, columns, inputOrder } = tensor.facts;
+      const matrix = tensor.inStoredOrder().seenAs({ shape: [rows, columns], layout: 'rows-first' });
       packed.push({ path: moduleOf(name), tensor: matrix, inputOrder });
       continue;
     }
-    plain.push(inputOrder ? { ...weight, tensor: inNaturalOrder(tensor, inputOrder) } : weight);
+    plain.push(weight);
     if (reason !== undefined)
       findings.push({ kind: 'fallback', site: moduleOf(name), text: `${form} holds ${name} dequantized: ${reason}` });
   }
@@ -68,7 +68,3 @@ export const splitWeights = (
   const plainLinear = plain.filter(({ linear }) => linear).map(({ name }) => moduleOf(name));
   return { model, packed, plain, plainLinear, findings };
 };
-
-/** A weight [rows, columns] that a Gather feeds, with its columns back in the order of the inputs. */
-const inNaturalOrder = (tensor: StoredWeight['tensor'], inputOrder: Uint32Array): StoredWeight['tensor'] =>
-  tensor instanceof PackedTensor ? tensor.withInputOrder(inputOrder) : tensor;
