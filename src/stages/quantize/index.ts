@@ -20,7 +20,7 @@ const looksAtInputs = ({ method, weights, overrides, refine }: WeightOptions): b
 export const quantizeStage: Stage<QuantizeOptions> = {
   name: 'quantize',
   summary:
-    'store weights in 2 to 8 bits (rtn, gptq, qronos, curvature), compute in int8 (static, dynamic), or convert to float16/bfloat16',
+    'store weights in 2 to 8 bits (auto, rtn, gptq, gptaq, foem, qronos, curvature), compute in int8 (static, dynamic), or convert to float16/bfloat16',
   options: quantizeOptions,
   needsCalibration: (options) => options.kind === 'static' || (options.kind === 'weights' && looksAtInputs(options)),
   plan: planQuantize,

@@ -16,7 +16,7 @@ export const curvature: RoundingMethod = {
   async refine(problem, start) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, outputMoment, signal } = problem;
     if (!gram) throw internalError('the descent was called without H');
-    const a = (): Float64Array => Float64Array.from(weight);
+    const a = (): Float64Array => new Float64Array(weight);
     const target = problem.target ?? (await matmul({ a: a(), rows, inner: columns, b: gram, columns, signal }));
     const { codes, scales, changes } = await descend({
       ...start,
@@ -28,6 +28,7 @@ export const curvature: RoundingMethod = {
       inputs: gram,
       outputs: outputMoment,
       scaleType,
+      measure: false,
       signal,
     });
     return { ...start, codes, scales, facts: { ...start.facts, changed: changes / (rows * columns) } };

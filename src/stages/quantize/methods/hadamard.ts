@@ -30,7 +30,7 @@ const sylvester = (n: number): Float64Array => {
 
 /** A random orthogonal matrix of order n: normal numbers, orthonormalised row by row, twice for accuracy. */
 const randomOrthogonal = (n: number, random: Random): Float64Array => {
-  const matrix = Float64Array.from(random.normals(n * n));
+  const matrix = new Float64Array(random.normals(n * n));
   const row = (index: number): Float64Array => matrix.subarray(index * n, (index + 1) * n);
   const dot = (x: Float64Array, y: Float64Array): number => x.reduce((sum, value, at) => sum + value * y[at]!, 0);
   for (let index = 0; index < n; index++) {
@@ -76,8 +76,8 @@ export const rotationOf = (size: number, seed: number): Rotation => {
     size,
     leftSize,
     rightSize: size / leftSize,
-    left: Float32Array.from(sylvester(leftSize)),
-    right: Float32Array.from(right),
+    left: new Float32Array(sylvester(leftSize)),
+    right: new Float32Array(right),
     signs,
   };
 };

@@ -54,7 +54,7 @@ const clipBound = (values: Float32Array, amount: number): number => {
  */
 export const reduceRanges = async (input: MagrInput): Promise<Float32Array> => {
   const { weight, rows, columns, groupSize, share, signal } = input;
-  const gram = Float32Array.from(input.gram);
+  const gram = new Float32Array(input.gram);
   const lipschitz = (await largestEigenvalue(gram, columns)) * 1.05;
   if (lipschitz === 0 || share === 0) return weight;
   let trace = 0;

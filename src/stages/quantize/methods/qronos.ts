@@ -36,7 +36,7 @@ const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => 
   const right = target.map((value, index) => value + delta * weight[index]!);
   const left = withRidge(gram, columns, delta);
   const solved = await solveSymmetricPositive(left, columns, transposed(right, rows, columns), rows, { signal });
-  return Float32Array.from(transposed(solved, columns, rows));
+  return new Float32Array(transposed(solved, columns, rows));
 };
 
 /**

@@ -21,7 +21,7 @@ export interface RoundedUnit {
 /** T = W G of a piece whose G is known. */
 const targetOf = async (piece: Piece, weight: Float32Array, signal: AbortSignal): Promise<Float64Array | undefined> => {
   const { cross, rowCount: rows, columnCount: columns } = piece;
-  return cross && matmul({ a: Float64Array.from(weight), b: cross, rows, inner: columns, columns, signal });
+  return cross && matmul({ a: new Float64Array(weight), b: cross, rows, inner: columns, columns, signal });
 };
 
 /** The weight that is rounded in place of the given one: with smaller ranges, where that is asked for and H is known. */
