@@ -38,10 +38,11 @@ const markdown = async (runs: readonly NamedReport[]): Promise<string> => {
 
 const textOf = async (runs: readonly NamedReport[], style: Style): Promise<string> => {
   const { formatTable } = await import('../../reporters/table.ts');
-  const { comparisonRows } = await import('../../report/comparison/rows.ts');
+  const { comparisonNotes, comparisonRows } = await import('../../report/comparison/rows.ts');
   const { comparisonTable } = await import('../../report/comparison/table.ts');
-  const { columns, rows } = comparisonTable(comparisonRows(runs));
-  return formatTable(columns, rows, style);
+  const compared = comparisonRows(runs);
+  const { columns, rows } = comparisonTable(compared);
+  return [formatTable(columns, rows, style), ...comparisonNotes(compared).map((note) => style.warn(note))].join('\n\n');
 };
 
 const words: Readonly<Record<Format, (runs: readonly NamedReport[], style: Style) => Promise<string>>> = {

@@ -1,6 +1,6 @@
 import { measuredAlone } from '../../recipe/choose-metrics.ts';
 import { evaluateModel } from '../../recipe/evaluate-model.ts';
-import { comparisonRows } from '../../report/comparison/rows.ts';
+import { comparisonNotes, comparisonRows } from '../../report/comparison/rows.ts';
 import { comparisonTable } from '../../report/comparison/table.ts';
 import { formatMetricTable } from '../../reporters/summary.ts';
 import { formatTable } from '../../reporters/table.ts';
@@ -12,9 +12,13 @@ export const measured: ComparisonSection = {
   name: 'metrics',
   async compare({ a, b, data, metrics: names, seed, runs }, context) {
     if (runs && data.length === 0) {
-      const { columns, rows } = comparisonTable(comparisonRows(runs));
+      const compared = comparisonRows(runs);
+      const { columns, rows } = comparisonTable(compared);
       const [first, second] = runs.map(({ report }) => report.metrics);
-      return { data: { a: first, b: second }, text: (style) => formatTable(columns, rows, style) };
+      return {
+        data: { a: first, b: second },
+        text: (style) => [formatTable(columns, rows, style), ...comparisonNotes(compared)].join('\n\n'),
+      };
     }
     const shared = { data, seed, directory: context.io.directory, signal: context.signal };
     const { before, after } = await withProgress(context, async (emit) => ({

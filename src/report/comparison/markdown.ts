@@ -1,16 +1,18 @@
 import { paragraphs } from '../markdown/summary.ts';
 import { markdownTable } from '../markdown/table.ts';
 import { recipeDifferences } from './differences.ts';
-import { comparisonRows, type NamedReport } from './rows.ts';
+import { comparisonNotes, comparisonRows, type NamedReport } from './rows.ts';
 import { comparisonTable } from './table.ts';
 
 /** Several runs as Markdown. */
 export const comparisonMarkdown = (runs: readonly NamedReport[]): string => {
-  const { columns, rows } = comparisonTable(comparisonRows(runs));
+  const compared = comparisonRows(runs);
+  const { columns, rows } = comparisonTable(compared);
   const found = recipeDifferences(runs);
   return paragraphs([
     `# ${runs.length} runs`,
     markdownTable(columns, rows),
+    comparisonNotes(compared).join('\n\n'),
     found.length > 0 && '## What was asked differently',
     found.length > 0 &&
       markdownTable(

@@ -9,7 +9,7 @@ import { overview } from '../sections/overview.ts';
 import { quality } from '../sections/quality.ts';
 import { request } from '../sections/request.ts';
 import { recipeDifferences, siteDifferences } from './differences.ts';
-import { type ComparisonRow, commonMetric, comparisonRows, type NamedReport } from './rows.ts';
+import { type ComparisonRow, commonMetric, comparisonNotes, comparisonRows, type NamedReport } from './rows.ts';
 import { comparisonTable } from './table.ts';
 
 /** Sites of two runs that are shown. */
@@ -110,7 +110,7 @@ export const comparisonPage = (runs: readonly NamedReport[]): string => {
       {
         id: 'comparison',
         title: 'Side by side',
-        content: html`${table('Every artifact of every run', columns, cells)}${frontOf(runs, rows)}`,
+        content: html`${table('Every artifact of every run', columns, cells)}${comparisonNotes(rows).map((note) => html`<p class="warn">${note}</p>`)}${frontOf(runs, rows)}`,
       },
       { id: 'recipes', title: 'What was asked differently', content: html`${differences(runs)}` },
       { id: 'sites', title: 'Sites', content: html`${sites(runs)}` },

@@ -56,3 +56,14 @@ export const commonMetric = (rows: readonly ComparisonRow[]): string | undefined
   metricColumns(rows).find((name) =>
     rows.every(({ metrics }) => metrics.get(name)?.better !== undefined && Number.isFinite(metrics.get(name)?.value)),
   );
+
+/** What to know before rows are compared: metrics that were not measured on the same items. */
+export const comparisonNotes = (rows: readonly ComparisonRow[]): string[] =>
+  metricColumns(rows).flatMap((name) => {
+    const counts = new Set(rows.flatMap(({ metrics }) => metrics.get(name)?.count ?? []));
+    return counts.size > 1
+      ? [
+          `${name} was not measured on the same items everywhere (${[...counts].join(', ')} items): look at changes, not at values`,
+        ]
+      : [];
+  });

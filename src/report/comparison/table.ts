@@ -11,6 +11,9 @@ export interface WordTable {
 /** Runs side by side, in words. */
 export const comparisonTable = (rows: readonly ComparisonRow[]): WordTable => {
   const metrics = metricColumns(rows);
+  const datasets = new Set(rows.flatMap((row) => [...row.metrics.values()].map(({ dataset }) => dataset)));
+  const titleOf = (name: string): string =>
+    datasets.size > 1 ? name : (rows.find((row) => row.metrics.has(name))?.metrics.get(name)?.metric ?? name);
   const withGates = rows.some(({ gates }) => gates.all > 0);
   const withTimes = rows.some(({ durationMs }) => durationMs !== undefined);
   const right = (title: string) => ({ title, align: 'right' as const });
@@ -22,7 +25,7 @@ export const comparisonTable = (rows: readonly ComparisonRow[]): WordTable => {
       right('size'),
       right('of before'),
       right('bits'),
-      ...metrics.map(right),
+      ...metrics.map((name) => right(titleOf(name))),
       ...(withGates ? [right('gates')] : []),
       ...(withTimes ? [right('time')] : []),
     ],

@@ -39,7 +39,7 @@ pre{background:var(--panel);border:1px solid var(--rule);border-radius:6px;paddi
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--muted);font-size:.88rem;padding-bottom:.35rem}
 th,td{padding:.28rem .6rem;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
-thead th{color:var(--muted);font-weight:600;font-size:.88rem}
+thead th,thead .number{color:var(--muted);font-weight:600;font-size:.88rem;white-space:normal;vertical-align:bottom}
 tbody th{font-weight:500;overflow-wrap:break-word}
 .number{text-align:right;white-space:nowrap}
 .heat{width:auto;min-width:50%;font-size:.88rem}

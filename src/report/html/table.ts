@@ -12,7 +12,7 @@ export const table = (
   rows: readonly (readonly Content[])[],
 ): Markup => {
   const side = (index: number): Content => (columns[index]?.align === 'right' ? html` class="number"` : '');
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table>
 <caption>${caption}</caption>
 <thead><tr>${columns.map(({ title }, index) => html`<th scope="col"${side(index)}>${title}</th>`)}</tr></thead>
 <tbody>${rows.map(

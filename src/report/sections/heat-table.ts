@@ -14,7 +14,7 @@ export const heatTable = <Item extends { readonly name: string }>(
   { layers, rows }: LayerGrid<Item>,
   heat: (item: Item) => Heat,
 ): Markup =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table class="heat">
+  html`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table class="heat">
 <caption>${caption}</caption>
 <thead><tr><th scope="col">layer</th>${layers.map((layer) => html`<th scope="col" class="number">${layer}</th>`)}</tr></thead>
 <tbody>${rows.map(

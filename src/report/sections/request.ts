@@ -8,7 +8,7 @@ export const reproduceCommand = ({ recipe }: Pick<RunReport, 'recipe'>): string 
 
 /** The recipe, the data, and how to make the same again. */
 export const request = (report: RunReport): Markup =>
-  html`<pre tabindex="0" role="region" aria-label="The recipe"><code>${report.recipeText.trimEnd()}</code></pre>
+  html`<pre tabindex="0" role="group" aria-label="The recipe"><code>${report.recipeText.trimEnd()}</code></pre>
 ${
   report.data.length > 0 &&
   table(
