@@ -6,7 +6,7 @@ import type { SliceMeasure, SliceOptions } from './options.ts';
 export const scopeOf = (measure: SliceMeasure): CostScope => (measure === 'block_parameters' ? 'blocks' : 'all');
 
 export const costMeasureOf = (measure: SliceMeasure): CostMeasure =>
-  measure === 'operations' ? 'operations' : 'parameters';
+  measure === 'operations' || measure === 'latency' ? 'operations' : 'parameters';
 
 /** A deep cut goes in several steps, since the quadratic is trusted only near the model that it was taken at. */
 const sharePerStep = 0.15;

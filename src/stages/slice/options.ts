@@ -5,7 +5,7 @@ import type { AllocationRule, RankingMethod } from './methods/method.ts';
 import { type TransformMethodName, transformMethods } from './transforms/index.ts';
 
 /** What a ratio counts. */
-export type SliceMeasure = 'parameters' | 'block_parameters' | 'operations';
+export type SliceMeasure = 'parameters' | 'block_parameters' | 'operations' | 'latency';
 
 /** How the readers of what goes make up for it. */
 export type Compensation = 'ridge' | 'bias' | 'none';
@@ -35,7 +35,12 @@ export interface SliceOptions {
 
 const kindNames = ['heads', 'neurons', 'channels', 'stream', 'states'] as const satisfies readonly ChannelKind[];
 const usualKinds: readonly ChannelKind[] = ['heads', 'neurons', 'channels'];
-const measureNames = ['parameters', 'block_parameters', 'operations'] as const satisfies readonly SliceMeasure[];
+const measureNames = [
+  'parameters',
+  'block_parameters',
+  'operations',
+  'latency',
+] as const satisfies readonly SliceMeasure[];
 
 const share = z.number().gt(0).lt(1);
 const pattern = z.string().min(1).describe('Site or weight name, glob (*), re:expression, op:Conv or role:down.');
@@ -58,6 +63,9 @@ const ratioInput = z
         parameters: share.optional().describe('Share of all parameters.'),
         block_parameters: share.optional().describe('Share of the weights of blocks, without embedding and head.'),
         operations: share.optional().describe('Share of the multiplications of weights.'),
+        latency: share
+          .optional()
+          .describe('Share of the time of a run on this machine, found by timing cuts; not reproducible.'),
       })
       .refine((given) => Object.keys(given).length === 1, { message: 'give exactly one measure' }),
   ])

@@ -14,6 +14,12 @@ import type { SliceOptions } from './options.ts';
 import { summaryOf } from './options.ts';
 import { refusePacked } from './prepare.ts';
 
+/** How much of what goes. */
+const goes = (total: number, { ratio, measure }: SliceOptions): string =>
+  measure === 'latency'
+    ? `as many operations go as take ${(100 * ratio).toFixed(0)} % of the time on this machine,`
+    : `${Math.round(total * ratio)} of ${total} ${measure.replace('_', ' ')} go`;
+
 /** What may go, found without reading a weight: how much of each site depends on the data. */
 export const planSlice = (model: Model, options: SliceOptions): StagePlan => {
   refusePacked(model.program);
@@ -62,7 +68,7 @@ export const planSlice = (model: Model, options: SliceOptions): StagePlan => {
       ...candidates.findings,
       {
         kind: 'fact',
-        text: `${Math.round(costs.total[measure] * options.ratio)} of ${costs.total[measure]} ${options.measure} go in ${steps === 1 ? 'one step' : `${steps} steps`} (${summaryOf(options.method)}); sizes after are the mean of what the ratio leaves`,
+        text: `${goes(costs.total[measure], options)} in ${steps === 1 ? 'one step' : `${steps} steps`} (${summaryOf(options.method)}); sizes after are the mean of what the ratio leaves`,
       },
     ],
   };

@@ -13,6 +13,7 @@ import { allocateRemovals, type RankedChoice } from './allocate.ts';
 import { compensateByBias } from './bias.ts';
 import { findCandidates } from './candidates.ts';
 import { ofClasses } from './classes.ts';
+import { operationsForLatency } from './latency.ts';
 import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
 import type { RankingMethod } from './methods/method.ts';
 import { rankingOf, type SliceOptions } from './options.ts';
@@ -106,12 +107,14 @@ const wholeRows = (original: Program): ((site: Site) => boolean) => {
  * what writes to residual streams against the model before.
  * @throws 'unsupported' for quantized models, 'mismatch' for ratios that cannot be met, 'data' for data that do not fit.
  */
-export const runSlice = async (model: Model, options: SliceOptions, given: StageContext): Promise<StageResult> => {
+export const runSlice = async (model: Model, asked: SliceOptions, given: StageContext): Promise<StageResult> => {
   const original = prepareForSlicing(model.program);
   const program = cloneProgram(original);
   const calibration =
-    given.calibration && options.classes ? await ofClasses(given.calibration, options.classes) : given.calibration;
+    given.calibration && asked.classes ? await ofClasses(given.calibration, asked.classes) : given.calibration;
   const context: StageContext = { ...given, calibration };
+  const timed = asked.measure === 'latency' ? await operationsForLatency(program, asked, context) : undefined;
+  const options: SliceOptions = timed ? { ...asked, measure: 'operations', ratio: timed.ratio } : asked;
   const measure = costMeasureOf(options.measure);
   const before = new WeightCosts(program, scopeOf(options.measure)).total[measure];
   const steps = stepsOf(options);
@@ -145,6 +148,7 @@ export const runSlice = async (model: Model, options: SliceOptions, given: Stage
   for (const { site, facts } of groups) context.emit({ type: 'site-finished', stage: 'slice', site, facts });
   findings.unshift(
     ...describeCosts(original, program),
+    ...(timed ? [timed.finding] : []),
     ...(predicted === undefined
       ? []
       : [

@@ -152,7 +152,7 @@ describe('slicing the language fixture', async () => {
     const plan = sliceStage.plan(model, sliceStage.options.parse({ ratio: 0.25 }));
     expect(plan.sites.filter(({ action }) => action === 'sliced by obs')).toHaveLength(21);
     expect(plan.sites.find(({ site }) => site === 'model.embed_tokens')?.action).toBe('kept');
-    expect(plan.findings.at(-1)?.text).toMatch(/block_parameters go in 2 steps/);
+    expect(plan.findings.at(-1)?.text).toMatch(/block parameters go in 2 steps/);
   });
 });
 
@@ -174,6 +174,17 @@ describe('slicing the vision fixture', async () => {
     expect(share(obs, model, 'operations', 'all')).toBeLessThanOrEqual(0.6);
     expect(await accuracy(obs)).toBeGreaterThan(0.8);
     expect(await accuracy(ridge.model)).toBeGreaterThan((await accuracy(bare.model)) + 0.3);
+  });
+
+  test('a share of the time is turned into a share of operations by timing cuts', async () => {
+    const options = { ratio: { latency: 0.2 }, multiple: 4, method: 'magnitude', compensation: 'none' };
+    const { model: cut, findings } = await slice(model, options, contextFor(calibration));
+    const timed = findings.find(({ text }) => text.includes('ms become'));
+    expect(timed?.facts?.after).toBeLessThanOrEqual(0.8 * Number(timed?.facts?.before));
+    expect(share(cut, model, 'operations', 'all')).toBeLessThanOrEqual(1 - Number(timed?.facts?.operations));
+    await expect(slice(model, { ...options, ratio: { latency: 0.999 } }, contextFor(calibration))).rejects.toThrow(
+      /no cut takes 100 % less/,
+    );
   });
 
   test('a model cut for some classes knows these better than one cut for all', async () => {
