@@ -20,8 +20,15 @@ const sliceFlags: readonly RecipeFlag[] = [
     reads: 'yaml',
   },
   {
+    flags: '--latency <share>',
+    description: 'share of the time of a run on this machine that goes, instead of --ratio',
+    key: [...stage, 'ratio', 'latency'],
+    reads: 'yaml',
+  },
+  {
     flags: '-m, --method <name>',
-    description: 'obs, fisher, flap, leverage, wanda or magnitude (default obs)',
+    description:
+      'obs, fisher, taylor, flap, leverage, wanda, magnitude, slicegpt, blocks-loss or blocks-influence (default obs)',
     key: [...stage, 'method'],
     reads: 'text',
   },

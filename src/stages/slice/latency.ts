@@ -12,6 +12,7 @@ import { allocateRemovals } from './allocate.ts';
 import { findCandidates } from './candidates.ts';
 import { magnitude } from './methods/magnitude.ts';
 import type { SliceOptions } from './options.ts';
+import { noStatistics } from './statistics.ts';
 
 /** A copy cut alike everywhere by the size of weights: as fast as any other with these operations, whatever it computes. */
 const cutAlike = async (
@@ -24,10 +25,9 @@ const cutAlike = async (
   const found = findChannelGroups(program);
   const { pools, limitsOf } = findCandidates(program, found, options);
   const costs = new WeightCosts(program, 'all');
-  const statistics = { curvature: undefined, means: new Map(), findings: [] };
   const ranked = await Promise.all(
     pools.map(async (pool) => {
-      const ranking = await magnitude.rank({ pool, costs, statistics, damp: options.damp, signal });
+      const ranking = await magnitude.rank({ pool, costs, statistics: noStatistics, damp: options.damp, signal });
       return { ranking, choice: choiceOf(pool, ranking, costs, { ...limitsOf(pool), mayEmpty: false }) };
     }),
   );

@@ -9,17 +9,27 @@ import { observeProgram } from '../../execution/observe.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext } from '../stage.ts';
+import { taylorScores } from './taylor.ts';
 
 /** What a method wants to know of the products that read channels. */
-export type StatisticsNeed = 'nothing' | 'inputs' | 'curvature';
+export type StatisticsNeed = 'nothing' | 'inputs' | 'curvature' | 'taylor';
 
 /** Second moments of the inputs of products, and their means. */
 export interface SliceStatistics {
   readonly curvature: Curvature | undefined;
   /** E[x] of a site's inputs (columns), where methods look at them. */
   readonly means: ReadonlyMap<string, Float64Array>;
+  /** E|x ∂L/∂x| of a site's inputs (columns), where a method looks at them. */
+  readonly taylor: ReadonlyMap<string, Float64Array>;
   readonly findings: readonly Finding[];
 }
+
+export const noStatistics: SliceStatistics = {
+  curvature: undefined,
+  means: new Map(),
+  taylor: new Map(),
+  findings: [],
+};
 
 interface StatisticsRequest {
   readonly program: Program;
@@ -57,7 +67,7 @@ const collectInputs = async ({ program, dataset, sites, context }: StatisticsReq
       ];
     }),
   );
-  return { curvature: { sites: moments, samples: dataset.length }, means, findings: [] };
+  return { curvature: { sites: moments, samples: dataset.length }, means, taylor: new Map(), findings: [] };
 };
 
 /**
@@ -71,13 +81,15 @@ export const sliceStatistics = async (
   context: StageContext,
 ): Promise<SliceStatistics> => {
   const { calibration: dataset } = context;
-  if (need === 'nothing' || !dataset) return { curvature: undefined, means: new Map(), findings: [] };
+  if (need === 'nothing' || !dataset) return noStatistics;
   const request: StatisticsRequest = { program, dataset, sites, context };
   if (need === 'inputs') return collectInputs(request);
   const names = new Set(sites.map(({ name }) => name));
+  if (need === 'taylor')
+    return { ...(await collectInputs(request)), taylor: await taylorScores(program, names, dataset, context) };
   try {
     const curvature = await curvatureOf({ program, dataset, context, wanted: ({ name }) => names.has(name) });
-    return { curvature, means: new Map(), findings: [] };
+    return { ...noStatistics, curvature };
   } catch (error) {
     if (!(error instanceof CompressError) || !['unsupported', 'data'].includes(error.code)) throw error;
     const text = `channels are judged by the outputs of their readers alone, since the curvature cannot be had: ${formatError(error)}`;

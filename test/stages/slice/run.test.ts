@@ -68,7 +68,8 @@ describe('slicing the language fixture', async () => {
     const bare = await kl({ method: 'magnitude', compensation: 'none' });
     expect(obs).toBeLessThan(ridge);
     expect(ridge).toBeLessThan(bare);
-    for (const method of ['fisher', 'leverage', 'wanda']) expect(await kl({ method }), method).toBeLessThan(bare);
+    for (const method of ['fisher', 'taylor', 'leverage', 'wanda'])
+      expect(await kl({ method }), method).toBeLessThan(bare);
   });
 
   test('the refit gives back a part of what was lost', async () => {

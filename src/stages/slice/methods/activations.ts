@@ -98,3 +98,11 @@ export const fisher: RankingMethod = {
     return scores.map((score, column) => scale * score * squares[column]!);
   }),
 };
+
+/** E|x_j ∂L/∂x_j|: the change of the loss at first order (Molchanov et al. 2017). */
+export const taylor: RankingMethod = {
+  summary: 'change of the loss at first order when a channel is set to zero (Taylor)',
+  needs: 'taylor',
+  allocation: 'uniform',
+  rank: byColumns(async (site, _known, { statistics }) => statistics.taylor.get(site.name) ?? []),
+};

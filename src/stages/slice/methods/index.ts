@@ -1,10 +1,10 @@
-import { fisher, flap, leverage, wanda } from './activations.ts';
+import { fisher, flap, leverage, taylor, wanda } from './activations.ts';
 import { magnitude } from './magnitude.ts';
 import type { RankingMethod } from './method.ts';
 import { obs } from './obs.ts';
 
 /** Every way to rank channels, by the name that recipes use. */
-export const rankingMethods = { obs, fisher, flap, leverage, wanda, magnitude } as const satisfies Readonly<
+export const rankingMethods = { obs, fisher, taylor, flap, leverage, wanda, magnitude } as const satisfies Readonly<
   Record<string, RankingMethod>
 >;
 
