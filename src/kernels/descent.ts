@@ -28,8 +28,10 @@ export interface DescentInput extends JobOptions {
   readonly ridge?: number | undefined;
   /** Type that fitted scales are stored in. Default float32. */
   readonly scaleType?: 'float32' | 'float16' | undefined;
-  /** Products in double precision. Default: up to 1024 rows and columns. */
+  /** Products in double precision. Default: up to 512 rows and columns. */
   readonly exact?: boolean | undefined;
+  /** Compute `before` and `after`, which takes as long as half a pass; they are 0 without. Default true. */
+  readonly measure?: boolean | undefined;
 }
 
 export interface DescentResult {
@@ -68,7 +70,8 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
     refit,
     ridge,
     halfScales: scaleType === 'float16',
-    exact: input.exact ?? Math.max(rows, columns) <= 1024,
+    exact: input.exact ?? Math.max(rows, columns) <= 512,
+    measure: input.measure ?? true,
   };
   const start = { codes, scales, zeroPoints: zeroPoints ?? Uint8Array.of(2 ** (bits - 1)) };
   const metric = { target, inputs, ...(outputs ? { outputs } : {}) };

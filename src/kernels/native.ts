@@ -61,7 +61,15 @@ export interface NativeAddon {
     start: { codes: Uint8Array; scales: Float32Array; zeroPoints: Uint8Array },
     layout: { rows: number; columns: number; groupSize: number },
     metric: { target: Float64Array; inputs: Float64Array; outputs?: Float64Array },
-    options: { bits: number; passes: number; refit: boolean; ridge: number; halfScales: boolean; exact: boolean },
+    options: {
+      bits: number;
+      passes: number;
+      refit: boolean;
+      ridge: number;
+      halfScales: boolean;
+      exact: boolean;
+      measure: boolean;
+    },
     control: NativeControl,
   ): Promise<{
     codes: Uint8Array<ArrayBuffer>;

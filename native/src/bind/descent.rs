@@ -32,6 +32,7 @@ pub struct DescentOptions {
     pub ridge: f64,
     pub half_scales: bool,
     pub exact: bool,
+    pub measure: Option<bool>,
 }
 
 /// What was found.
@@ -65,6 +66,7 @@ pub fn descend(
             refit: options.refit,
             store_scale: if options.half_scales { |scale| f16::from_f32(scale).to_f32() } else { |scale| scale },
             ridge: options.ridge,
+            measure: options.measure.unwrap_or(true),
         };
         let metric =
             Metric { target: &metric.target, inputs: &metric.inputs, outputs: metric.outputs.as_ref().map(|b| &b[..]) };

@@ -8,7 +8,7 @@ pub mod eliminate;
 pub mod product;
 pub mod spectral;
 
-use add::{add_scaled, add_scaled_single, subtract_f32, subtract_f64};
+use add::{add_scaled, add_scaled_single, dot_f32, dot_f64, subtract_f32, subtract_f64};
 use eliminate::{eliminate_f32, eliminate_f64};
 use faer::traits::RealField;
 
@@ -22,6 +22,8 @@ pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
     fn accumulate(total: &mut [f64], values: &[Self], scale: f64);
     /// `total -= values`.
     fn subtract(total: &mut [Self], values: &[Self]);
+    /// Σ x · y, in double precision.
+    fn dot(x: &[Self], y: &[Self]) -> f64;
 }
 
 impl Real for f32 {
@@ -44,6 +46,10 @@ impl Real for f32 {
     fn subtract(total: &mut [f32], values: &[f32]) {
         subtract_f32(total, values);
     }
+
+    fn dot(x: &[f32], y: &[f32]) -> f64 {
+        dot_f32(x, y)
+    }
 }
 
 impl Real for f64 {
@@ -65,5 +71,9 @@ impl Real for f64 {
 
     fn subtract(total: &mut [f64], values: &[f64]) {
         subtract_f64(total, values);
+    }
+
+    fn dot(x: &[f64], y: &[f64]) -> f64 {
+        dot_f64(x, y)
     }
 }

@@ -1,6 +1,6 @@
 //! The clip search: a range smaller than that of the weights often rounds them with less error.
 
-use super::grid::{GridSpec, Range, Step, step_for};
+use super::grid::{GridSpec, Range, ScaleType, Scheme, Step, step_for};
 use super::power::{Norm, power};
 
 /// A search over the shrink factors 1 - i / grid for 0 ≤ i < max_shrink · grid (GPTQ, Frantar et al. 2022, reference
@@ -23,27 +23,90 @@ impl Clip<'_> {
     }
 }
 
-/// The factor with the least Σ importance · |weight - rounded|^norm; the largest of equal ones.
+/// The factor with the least Σ importance · |weight - rounded|^norm; the largest of equal ones. Ends as soon as what the
+/// extremes lose by being cut off is more than the least cost so far: smaller ranges cut off more.
 #[inline(always)]
 pub fn best_shrink(spec: &GridSpec, clip: &Clip, first_column: usize, group: &[f32], range: Range) -> f64 {
     if range.least == 0.0 && range.greatest == 0.0 {
         return 1.0;
     }
     let importance = clip.weights.map(|weights| &weights[first_column..first_column + group.len()]);
+    let ends = Ends::of(spec, group, importance, range);
     let mut best = (1.0, f64::INFINITY);
     for candidate in 0..clip.candidates() {
         let shrink = 1.0 - f64::from(candidate) / f64::from(clip.grid);
-        let step = step_for(spec, range, shrink);
-        let cost = match clip.norm {
-            Norm::Absolute => cost_of(group, importance, &step, |error| error),
-            Norm::Square => cost_of(group, importance, &step, |error| error * error),
-            Norm::Power(exponent) => cost_of(group, importance, &step, |error| power(error, exponent)),
+        let (floor, cost) = match clip.norm {
+            Norm::Absolute => ends.search(group, importance, spec, range, shrink, best.1, |error| error),
+            Norm::Square => ends.search(group, importance, spec, range, shrink, best.1, |error| error * error),
+            Norm::Power(exponent) => {
+                ends.search(group, importance, spec, range, shrink, best.1, |error| power(error, exponent))
+            }
         };
+        if floor > best.1 {
+            break;
+        }
         if cost < best.1 {
             best = (shrink, cost);
         }
     }
     best.0
+}
+
+/// The extremes of a group and how much they count.
+struct Ends {
+    /// Distance from zero and importance of the greatest and of the least weight.
+    ends: [(f64, f32); 2],
+    /// How far beyond the shrunken range a code can reach, as a part of that range: half a step where the zero point is
+    /// rounded, and what half precision may add to a scale.
+    slack: f64,
+    width: f64,
+}
+
+impl Ends {
+    #[inline(always)]
+    fn of(spec: &GridSpec, group: &[f32], importance: Option<&[f32]>, range: Range) -> Self {
+        let counts = |extreme: f32| {
+            let place = group.iter().position(|&weight| weight == extreme);
+            place.map_or(0.0, |place| importance.map_or(1.0, |importance| importance[place]))
+        };
+        let mut ends = [(range.greatest, counts(range.greatest)), (-range.least, counts(range.least))];
+        if spec.scheme != Scheme::Asymmetric {
+            // Only the side of the largest magnitude ends where its range ends.
+            let other = if ends[0].0 >= ends[1].0 { 1 } else { 0 };
+            ends[other].1 = 0.0;
+        }
+        let half_step = if spec.scheme == Scheme::Asymmetric { 0.5 / f64::from(spec.codes().1) } else { 0.0 };
+        let stored = if spec.scale_type == ScaleType::Float16 { 1e-3 } else { 0.0 };
+        let slack = half_step + stored;
+        let width = f64::from(range.greatest) - f64::from(range.least);
+        Ends { ends: ends.map(|(size, counts)| (f64::from(size), counts)), slack, width }
+    }
+
+    /// What the extremes lose at least within a shrunken range, with a margin for rounding, and the cost of the whole
+    /// group, which is only computed where that is not too much.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn search(
+        &self,
+        group: &[f32],
+        importance: Option<&[f32]>,
+        spec: &GridSpec,
+        range: Range,
+        shrink: f64,
+        least: f64,
+        norm: impl Fn(f32) -> f32 + Copy,
+    ) -> (f64, f64) {
+        let reach = self.slack * self.width * shrink;
+        let lost = |(size, counts): (f64, f32)| {
+            let cut = (size * (1.0 - shrink) - reach).max(0.0);
+            f64::from(norm(cut as f32)) * f64::from(counts)
+        };
+        let floor = 0.999 * lost(self.ends[0]).max(lost(self.ends[1]));
+        if floor > least {
+            return (floor, f64::INFINITY);
+        }
+        (floor, cost_of(group, importance, &step_for(spec, range, shrink), norm))
+    }
 }
 
 /// Elements whose costs are added in single precision before they go into the double-precision total.
@@ -83,7 +146,7 @@ fn cost_of(group: &[f32], importance: Option<&[f32]>, step: &Step, norm: impl Fn
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::{ScaleType, Scheme, range_of};
+    use super::super::grid::range_of;
     use super::*;
     use crate::kernel::testing::Random;
 

@@ -23,6 +23,7 @@ fn spec(passes: u32, refit: bool) -> DescentSpec<'static> {
         refit,
         store_scale: |scale| scale,
         ridge: 0.1,
+        measure: true,
     }
 }
 

@@ -1,17 +1,23 @@
-//! Fitting the scales of groups to codes that are fixed: least squares in the metric of the descent.
+//! Fitting the scales of groups to codes that are fixed: least squares in the metric of the descent, for a block of rows
+//! at once by conjugate gradients, whose preconditioner solves each row as if it were alone.
 
 use super::Descent;
 use crate::kernel::linalg::Real;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows whose scales are fitted together.
-const REFIT_ROWS: usize = 8;
+/// Steps of conjugate gradients: rows see each other only through the off-diagonal of B, so few are needed.
+const STEPS: usize = 2;
 
-/// Columns by group, and the rows of A in that order: products over one group read them in one piece.
+/// Columns by group: what one group needs lies in one piece.
 pub(super) struct ByGroup<T> {
+    /// Place here → column of the descent.
     columns: Vec<usize>,
+    /// Where each group begins, and the number of columns.
+    begins: Vec<usize>,
+    /// A with rows and columns in this order.
     a: Vec<T>,
 }
 
@@ -19,156 +25,226 @@ impl<T: Real> ByGroup<T> {
     /// From A (columns, columns) and the group of each of its columns; empty where no scale will be fitted.
     pub(super) fn new(a: &[T], group: &[usize], refit: bool) -> Self {
         if !refit {
-            return ByGroup { columns: vec![], a: vec![] };
+            return ByGroup { columns: vec![], begins: vec![], a: vec![] };
         }
         let n = group.len();
         let mut columns: Vec<usize> = (0..n).collect();
         columns.sort_by_key(|&column| group[column]);
-        let a = columns.iter().flat_map(|&column| a[column * n..][..n].iter().copied()).collect();
-        ByGroup { columns, a }
+        let mut begins: Vec<usize> = (0..n).filter(|&at| at == 0 || group[columns[at]] != group[columns[at - 1]]).collect();
+        begins.push(n);
+        let mut ordered = vec![T::default(); n * n];
+        ordered.par_chunks_mut(n).zip(&columns).for_each(|(row, &i)| {
+            let source = &a[i * n..(i + 1) * n];
+            row.iter_mut().zip(&columns).for_each(|(value, &j)| *value = source[j]);
+        });
+        ByGroup { columns, begins, a: ordered }
+    }
+
+    fn range(&self, group: usize) -> Range<usize> {
+        self.begins[group]..self.begins[group + 1]
     }
 }
 
+/// The rows that are fitted together.
+struct Fit<'a, T> {
+    by_group: &'a ByGroup<T>,
+    groups: usize,
+    height: usize,
+    /// Codes less zero points, (rows, columns by group).
+    units: Vec<T>,
+    /// B of these rows, (rows, rows); none for the identity.
+    b: Option<Vec<T>>,
+    /// Cholesky factors of B_ii U A Uᵀ of each row, (rows, groups, groups).
+    factors: Vec<f64>,
+}
+
 impl<T: Real> Descent<'_, T> {
-    /// Fits the scales of a block's rows to their codes: least squares in the metric, a few rows at a time, each by a
-    /// step along the fitted direction that is never longer than where the quadratic is least.
-    pub(super) fn refit(&mut self, block: std::ops::Range<usize>, slope: &mut [T]) {
+    /// Fits the scales of a block's rows to their codes. The quadratic never rises, but for the rounding of scales.
+    pub(super) fn refit(&mut self, block: Range<usize>, slope: &mut [T]) {
         let n = self.size.columns;
-        let mut systems = self.scale_systems(block.clone());
-        let each = self.groups * self.groups;
-        for first in block.clone().step_by(REFIT_ROWS) {
-            let last = (first + REFIT_ROWS).min(block.end);
-            let own = &mut systems[(first - block.start) * each..(last - block.start) * each];
-            let wanted = self.fitted_steps(first..last, block.start, slope, own);
-            let length = self.best_length(first..last, block.start, &wanted, slope);
-            if length <= 0.0 {
-                continue;
-            }
-            let stored: Vec<f32> = wanted
-                .iter()
-                .zip(&self.scales[first * self.groups..last * self.groups])
-                .map(|(&step, &scale)| {
-                    let found = (self.spec.store_scale)((f64::from(scale) + length * step) as f32);
-                    if found.is_finite() && found != 0.0 { found } else { scale }
-                })
-                .collect();
-            let steps: Vec<f64> = stored
-                .iter()
-                .zip(&self.scales[first * self.groups..last * self.groups])
-                .map(|(&found, &scale)| f64::from(found) - f64::from(scale))
-                .collect();
-            let moves = self.scale_moves(first..last, &steps);
-            self.scales[first * self.groups..last * self.groups].copy_from_slice(&stored);
-            self.apply(first, &moves, 0..n, block.clone(), slope);
+        let fit = self.fit_of(block.clone());
+        let grouped = fit.gathered(slope);
+        let wanted = fit.solve(grouped);
+        let scales = &self.scales[block.start * self.groups..block.end * self.groups];
+        let stored: Vec<f32> = wanted
+            .iter()
+            .zip(scales)
+            .map(|(&step, &scale)| {
+                let found = (self.spec.store_scale)((f64::from(scale) + step) as f32);
+                if found.is_finite() && found != 0.0 { found } else { scale }
+            })
+            .collect();
+        let steps: Vec<f64> =
+            stored.iter().zip(scales).map(|(&found, &scale)| f64::from(found) - f64::from(scale)).collect();
+        if steps.iter().all(|&step| step == 0.0) {
+            return;
         }
+        let mut moves = vec![T::default(); block.len() * n];
+        for (row, moves) in moves.chunks_exact_mut(n).enumerate() {
+            for group in 0..self.groups {
+                let step = steps[row * self.groups + group];
+                for at in fit.by_group.range(group) {
+                    moves[fit.by_group.columns[at]] = T::from_f64(fit.units[row * n + at].to_f64() * step);
+                }
+            }
+        }
+        self.scales[block.start * self.groups..block.end * self.groups].copy_from_slice(&stored);
+        self.apply(block.start, &moves, 0..n, block, slope);
     }
 
-    /// Codes less zero points of a row, in the order of columns here.
-    fn steps_of(&self, row: usize) -> Vec<f64> {
-        let n = self.size.columns;
-        let of = |column: usize| f64::from(self.codes[row * n + column]) - self.zero(row, self.group_of(column));
-        (0..n).map(of).collect()
-    }
-
-    /// What changing scales by `steps` (rows, groups) does to the weights of some rows.
-    fn scale_moves(&self, rows: std::ops::Range<usize>, steps: &[f64]) -> Vec<T> {
-        let first = rows.start;
-        rows.flat_map(|row| {
-            let steps = &steps[(row - first) * self.groups..][..self.groups];
-            let units = self.steps_of(row);
-            units.into_iter().enumerate().map(move |(column, unit)| T::from_f64(unit * steps[self.group_of(column)]))
-        })
-        .collect()
-    }
-
-    /// U A Uᵀ of each row, (rows, groups, groups): U (groups, columns) holds the row's codes less zero points, each in
-    /// the line of its group.
-    fn scale_systems(&self, rows: std::ops::Range<usize>) -> Vec<f64> {
+    fn fit_of(&self, block: Range<usize>) -> Fit<'_, T> {
+        let (n, groups, height) = (self.size.columns, self.groups, block.len());
         let by_group = &self.inputs.by_group;
-        let (n, groups, height) = (self.size.columns, self.groups, rows.len());
-        let units: Vec<Vec<f64>> = rows.map(|row| self.steps_of(row)).collect();
+        let mut units = vec![T::default(); height * n];
+        for (row, units) in block.clone().zip(units.chunks_exact_mut(n)) {
+            for group in 0..groups {
+                let zero = self.zero(row, group);
+                for at in by_group.range(group) {
+                    let code = self.codes[row * n + by_group.columns[at]];
+                    units[at] = T::from_f64(f64::from(code) - zero);
+                }
+            }
+        }
+        let rows = self.size.rows;
+        let b = self.b.as_ref().map(|b| {
+            block.clone().flat_map(|row| b[row * rows + block.start..row * rows + block.end].iter().copied()).collect()
+        });
+        let mut fit = Fit { by_group, groups, height, units, b, factors: vec![] };
+        fit.factors = fit.systems();
+        for (local, factor) in fit.factors.chunks_exact_mut(groups * groups).enumerate() {
+            let own = self.weight_of(block.start + local, block.start + local);
+            factor.iter_mut().for_each(|value| *value *= own);
+            factor_ridged(factor, groups);
+        }
+        fit
+    }
+}
+
+impl<T: Real> Fit<'_, T> {
+    fn columns(&self) -> usize {
+        self.by_group.columns.len()
+    }
+
+    /// Rows (height, columns of the descent) with their columns by group.
+    fn gathered(&self, rows: &[T]) -> Vec<T> {
+        let columns = &self.by_group.columns;
+        rows.chunks_exact(columns.len()).flat_map(|row| columns.iter().map(|&column| row[column])).collect()
+    }
+
+    /// U A Uᵀ of each row, (rows, groups, groups): U holds the row's units, each in the line of its group.
+    fn systems(&self) -> Vec<f64> {
+        let (n, groups, height) = (self.columns(), self.groups, self.height);
         let mut systems = vec![0.0; height * groups * groups];
         let mut through = vec![T::default(); height * n];
-        let mut begin = 0;
         for group in 0..groups {
-            let width = by_group.columns[begin..].iter().take_while(|&&column| self.group_of(column) == group).count();
-            let members = &by_group.columns[begin..begin + width];
-            let left: Vec<T> = units.iter().flat_map(|units| members.iter().map(|&c| T::from_f64(units[c]))).collect();
+            let range = self.by_group.range(group);
+            let left = MatRef::from_row_major_slice(&self.units, height, n).subcols(range.start, range.len());
             product(
                 MatMut::from_row_major_slice_mut(&mut through, height, n),
                 Accum::Replace,
-                MatRef::from_row_major_slice(&left, height, width),
-                MatRef::from_row_major_slice(&by_group.a[begin * n..(begin + width) * n], width, n),
+                left,
+                MatRef::from_row_major_slice(&self.by_group.a[range.start * n..range.end * n], range.len(), n),
                 T::from_f64(1.0),
             );
-            let lines = systems.par_chunks_mut(groups * groups).zip(units.par_iter().zip(through.par_chunks(n)));
-            lines.for_each(|(system, (units, through))| {
-                let line = &mut system[group * groups..][..groups];
-                for (column, (unit, value)) in units.iter().zip(through).enumerate() {
-                    line[self.group_of(column)] += unit * value.to_f64();
-                }
-            });
-            begin += width;
+            let sums = self.group_sums(&through);
+            for (system, sums) in systems.chunks_exact_mut(groups * groups).zip(sums.chunks_exact(groups)) {
+                system[group * groups..][..groups].copy_from_slice(sums);
+            }
         }
         systems
     }
 
-    /// The change of each scale that is best for its row alone: (U A Uᵀ) Δs = U F / B_ii.
-    fn fitted_steps(
-        &self,
-        rows: std::ops::Range<usize>,
-        block: usize,
-        slope: &[T],
-        systems: &mut [f64],
-    ) -> Vec<f64> {
-        let (n, groups) = (self.size.columns, self.groups);
-        let mut steps = vec![0.0; rows.len() * groups];
-        let lines = steps.par_chunks_mut(groups).zip(systems.par_chunks_mut(groups * groups)).enumerate();
-        lines.for_each(|(local, (right, system))| {
-            let row = rows.start + local;
-            let own = self.weight_of(row, row);
-            for (column, (unit, f)) in self.steps_of(row).iter().zip(&slope[(row - block) * n..]).enumerate() {
-                right[self.group_of(column)] += unit * f.to_f64() / own;
+    /// Σ over the columns of each group of units times values: (rows, groups) of (rows, columns).
+    fn group_sums(&self, values: &[T]) -> Vec<f64> {
+        let n = self.columns();
+        let mut sums = vec![0.0; self.height * self.groups];
+        let rows = values.par_chunks(n).zip(self.units.par_chunks(n));
+        sums.par_chunks_mut(self.groups).zip(rows).for_each(|(sums, (values, units))| {
+            for (group, sum) in sums.iter_mut().enumerate() {
+                let range = self.by_group.range(group);
+                *sum = T::dot(&values[range.clone()], &units[range]);
             }
-            solve_ridged(system, right);
         });
-        steps
+        sums
     }
 
-    /// How far to go along changes of scales, 0..=1: to where the quadratic is least.
-    fn best_length(&self, rows: std::ops::Range<usize>, block: usize, steps: &[f64], slope: &[T]) -> f64 {
-        let (n, height) = (self.size.columns, rows.len());
-        let moves = self.scale_moves(rows.clone(), steps);
+    /// B (S A), S the weights that steps (rows, groups) of the scales add.
+    fn slope_of(&self, steps: &[f64]) -> Vec<T> {
+        let (n, height) = (self.columns(), self.height);
+        let mut moves = vec![T::default(); height * n];
+        for (row, moves) in moves.chunks_exact_mut(n).enumerate() {
+            for group in 0..self.groups {
+                let step = steps[row * self.groups + group];
+                let range = self.by_group.range(group);
+                for (value, unit) in moves[range.clone()].iter_mut().zip(&self.units[row * n..][range]) {
+                    *value = T::from_f64(unit.to_f64() * step);
+                }
+            }
+        }
         let mut through = vec![T::default(); height * n];
+        let one = T::from_f64(1.0);
         product(
             MatMut::from_row_major_slice_mut(&mut through, height, n),
             Accum::Replace,
             MatRef::from_row_major_slice(&moves, height, n),
-            MatRef::from_row_major_slice(&self.inputs.a, n, n),
-            T::from_f64(1.0),
+            MatRef::from_row_major_slice(&self.by_group.a, n, n),
+            one,
         );
-        let dot = |x: &[T], y: &[T]| x.iter().zip(y).map(|(x, y)| x.to_f64() * y.to_f64()).sum::<f64>();
-        let gain = dot(&moves, &slope[(rows.start - block) * n..][..height * n]);
-        let mut cost = 0.0;
-        for (i, row) in rows.clone().enumerate() {
-            for (k, other) in rows.clone().enumerate() {
-                let weight = self.weight_of(row, other);
-                if weight != 0.0 {
-                    cost += weight * dot(&moves[i * n..][..n], &through[k * n..][..n]);
-                }
+        let Some(b) = &self.b else { return through };
+        product(
+            MatMut::from_row_major_slice_mut(&mut moves, height, n),
+            Accum::Replace,
+            MatRef::from_row_major_slice(b, height, height),
+            MatRef::from_row_major_slice(&through, height, n),
+            one,
+        );
+        moves
+    }
+
+    /// The preconditioner: each row's own solution.
+    fn alone(&self, right: &[f64]) -> Vec<f64> {
+        let mut solution = right.to_vec();
+        let factors = self.factors.par_chunks(self.groups * self.groups);
+        solution.par_chunks_mut(self.groups).zip(factors).for_each(|(right, factor)| solve_factored(factor, right));
+        solution
+    }
+
+    /// Steps of the scales (rows, groups) towards the least quadratic, from half its negative gradient F (rows, columns).
+    fn solve(&self, slope: Vec<T>) -> Vec<f64> {
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let mut found = vec![0.0; self.height * self.groups];
+        let mut rest = self.group_sums(&slope);
+        let mut direction = self.alone(&rest);
+        let mut energy = dot(&rest, &direction);
+        for step in 0..STEPS {
+            let image = self.group_sums(&self.slope_of(&direction));
+            let curvature = dot(&direction, &image);
+            if !(curvature > 0.0 && energy > 0.0) {
+                break;
             }
+            let length = energy / curvature;
+            found.iter_mut().zip(&direction).for_each(|(found, direction)| *found += length * direction);
+            if step + 1 == STEPS {
+                break;
+            }
+            rest.iter_mut().zip(&image).for_each(|(rest, image)| *rest -= length * image);
+            let preconditioned = self.alone(&rest);
+            let next = dot(&rest, &preconditioned);
+            let share = next / energy;
+            direction.iter_mut().zip(&preconditioned).for_each(|(direction, new)| *direction = new + share * *direction);
+            energy = next;
         }
-        if cost > 0.0 && gain > 0.0 { (gain / cost).min(1.0) } else { 0.0 }
+        found
     }
 }
 
-/// Solves a small symmetric positive semi-definite system in place: x of `matrix` x = `right`, by Cholesky with a trace
-/// of ridge; unknowns that nothing determines stay 0.
-fn solve_ridged(matrix: &mut [f64], right: &mut [f64]) {
-    let n = right.len();
+/// The Cholesky factor of a small symmetric positive semi-definite system in place, with a trace of ridge; a system of
+/// zeros becomes infinite, so that its unknowns stay 0.
+fn factor_ridged(matrix: &mut [f64], n: usize) {
     let mean = (0..n).map(|i| matrix[i * n + i]).sum::<f64>() / n as f64;
     if mean <= 0.0 {
-        right.fill(0.0);
+        matrix.fill(0.0);
+        (0..n).for_each(|i| matrix[i * n + i] = f64::INFINITY);
         return;
     }
     for j in 0..n {
@@ -185,16 +261,21 @@ fn solve_ridged(matrix: &mut [f64], right: &mut [f64]) {
             matrix[i * n + j] /= pivot;
         }
     }
+}
+
+/// Solves L Lᵀ x = right in place.
+fn solve_factored(factor: &[f64], right: &mut [f64]) {
+    let n = right.len();
     for i in 0..n {
         for k in 0..i {
-            right[i] -= matrix[i * n + k] * right[k];
+            right[i] -= factor[i * n + k] * right[k];
         }
-        right[i] /= matrix[i * n + i];
+        right[i] /= factor[i * n + i];
     }
     for i in (0..n).rev() {
         for k in i + 1..n {
-            right[i] -= matrix[k * n + i] * right[k];
+            right[i] -= factor[k * n + i] * right[k];
         }
-        right[i] /= matrix[i * n + i];
+        right[i] /= factor[i * n + i];
     }
 }
