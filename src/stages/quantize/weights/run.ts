@@ -7,6 +7,7 @@ import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { needsGram, planWeights, type WeightUnit } from './plan.ts';
 import { averageFinding, growthFindings } from './plan-sites.ts';
+import { predictedLoss } from './predicted.ts';
 import { rotateInputs } from './rotate.ts';
 import { roundDirectly, type UnitDone } from './run-direct.ts';
 import { roundSequentially } from './run-sequential.ts';
@@ -40,7 +41,7 @@ export const quantizeWeights = async (
     throw new CompressError({
       code: 'recipe',
       message: 'bits: auto takes the widths that a sensitivity stage has allocated, and this model carries none',
-      hint: 'Put a stage `sensitivity: { average_bits: 3 }` before this one, or name the bits.',
+      hint: 'Put a stage `sensitivity: { budget: { average_bits: 3 } }` before this one, or name the bits.',
     });
   const findings: Finding[] = [
     ...(rotated?.findings ?? []),
@@ -75,6 +76,7 @@ export const quantizeWeights = async (
       packSite(unit.sites[0], rounded.packing);
       done(unit, rounded);
     });
+  if (calibration && !rotated) findings.push(...(await predictedLoss(model.program, plan.units, calibration, context)));
   return { model: { ...model, program }, findings: [...findings, ...fewTokens(tokens)] };
 };
 
