@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { CompressError, CompressErrors, exitCodeOf, formatWhere } from '../errors.ts';
+import { CompressError, CompressErrors, type ErrorCode, exitCodeOf, formatWhere } from '../errors.ts';
 import { printable, type Style } from '../reporters/style.ts';
 
 /** Problems shown before the rest is only counted. */
@@ -8,18 +8,55 @@ const mostShown = 20;
 /** Files larger than this are models, whose lines say nothing. */
 const largestShownFile = 1 << 20;
 
-/** The line that a problem stands on, with a caret below its column. */
+/** Longer lines are cut around the place. */
+const longestLine = 160;
+
+/** Lines shown before and after the one that a problem stands on. */
+const context = 1;
+
+/** A line as it is shown, and how far its cut-off beginning moves the caret. */
+const cutLine = (line: string, column: number): { readonly text: string; readonly moved: number } => {
+  const whole = printable(line.replaceAll('\t', ' '));
+  if (whole.length <= longestLine) return { text: whole, moved: 0 };
+  const start = Math.max(0, column - 1 - longestLine / 2);
+  const head = start > 0 ? '…' : '';
+  const tail = start + longestLine < whole.length ? '…' : '';
+  return { text: `${head}${whole.slice(start, start + longestLine)}${tail}`, moved: start - head.length };
+};
+
+/** The lines around a problem, with a caret below its column. */
 const excerpt = (error: CompressError, style: Style): string => {
   const { file, line, column } = error.where;
   if (file === undefined || line === undefined || column === undefined) return '';
   const facts = statSync(file, { throwIfNoEntry: false });
   if (!facts?.isFile() || facts.size > largestShownFile) return '';
-  const text = readFileSync(file, 'utf8').split(/\r?\n/)[line - 1];
-  if (text === undefined) return '';
-  const number = String(line);
-  const shown = printable(text.replaceAll('\t', ' '));
-  return `\n${style.dim(`  ${number} │`)} ${shown}\n${style.dim(`  ${' '.repeat(number.length)} │`)} ${' '.repeat(column - 1)}${style.bad('^')}`;
+  const lines = readFileSync(file, 'utf8').split(/\r?\n/);
+  if (lines[line - 1] === undefined) return '';
+  const first = Math.max(1, line - context);
+  const last = Math.min(lines.length, line + context);
+  const width = String(last).length;
+  const { moved } = cutLine(lines[line - 1] ?? '', column);
+  const shown: string[] = [];
+  for (let number = first; number <= last; number++) {
+    const { text } = cutLine(lines[number - 1] ?? '', number === line ? column : 1);
+    if (number === last && number > line && text.trim() === '') break;
+    const gutter = style.dim(`${number === line ? '>' : ' '} ${String(number).padStart(width)} │`);
+    shown.push(`${gutter} ${number === line ? text : style.dim(text)}`.trimEnd());
+    if (number === line)
+      shown.push(`${style.dim(`  ${' '.repeat(width)} │`)} ${' '.repeat(column - 1 - moved)}${style.bad('^')}`);
+  }
+  return `\n${shown.join('\n')}`;
 };
+
+/** Codes that ask nothing of the reader that a page could explain. */
+const plainCodes: readonly ErrorCode[] = ['interrupted', 'internal'];
+
+/** Where the documentation explains what is wrong, once for each kind of trouble. */
+const links = (errors: readonly CompressError[], style: Style): string =>
+  [...new Set(errors.map(({ code }) => code))]
+    .filter((code) => !plainCodes.includes(code))
+    .map((code) => `\n  ${style.dim(`more:  docs/troubleshooting.md#${code}`)}`)
+    .join('');
 
 const showOne = (error: CompressError, style: Style): string => {
   const where = formatWhere(error.where);
@@ -40,9 +77,10 @@ export const showError = (error: unknown, style: Style, { stack }: { readonly st
   if (error instanceof CompressErrors && error.errors.length > 0) {
     const shown = error.errors.slice(0, mostShown).map((inner) => showOne(inner, style));
     const rest = error.errors.length - shown.length;
-    return [...shown, ...(rest > 0 ? [`and ${rest} more problems`] : [])].join('\n') + trace;
+    const count = rest > 0 ? [`and ${rest} more problems`] : [];
+    return [...shown, ...count].join('\n') + links(error.errors, style) + trace;
   }
-  if (error instanceof CompressError) return showOne(error, style) + trace;
+  if (error instanceof CompressError) return showOne(error, style) + links([error], style) + trace;
   const message = error instanceof Error ? error.message : String(error);
   const advice = stack ? '' : '\n  hint: This is a bug in modelpress: please report it with the output of --debug.';
   return `${style.bad('internal error:')} ${printable(message)}${advice}${trace}`;

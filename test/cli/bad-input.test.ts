@@ -11,10 +11,27 @@ describe('what people get wrong', () => {
     const { exitCode, out, err } = await capture(['run', recipe]);
     expect([exitCode, out]).toEqual([2, '']);
     expect(err).toBe(`error: ${recipe}:4:28, key stages.0.quantize.weights.bit: unknown key 'bit'
-  4 │   - quantize: { weights: { bit: 4 } }
+  3 │ stages:
+> 4 │   - quantize: { weights: { bit: 4 } }
     │                            ^
   hint: Did you mean 'bits'?
+  more:  docs/troubleshooting.md#recipe
 `);
+  });
+
+  test('a long line is cut around the place', async () => {
+    const folder = freshFolder();
+    const long = 'x'.repeat(500);
+    const recipe = writeRecipe(
+      folder,
+      `model: m.onnx\noutput: out\nstages: [ "${long}", { quantize: { bit: 4 } }, "${long}" ]\n`,
+    );
+    const { err } = await capture(['run', recipe]);
+    const lines = err.split('\n');
+    const marked = lines.findIndex((line) => line.startsWith('> 3 │') && line.includes('bit: 4'));
+    expect(marked).toBeGreaterThan(0);
+    for (const line of lines.slice(marked, marked + 2)) expect(line.length).toBeLessThan(180);
+    expect(lines[marked]?.slice(lines[marked + 1]?.indexOf('^'))).toMatch(/^(quantize|bit)/);
   });
 
   test('a wrong flag value names the flag', async () => {
@@ -27,7 +44,7 @@ describe('what people get wrong', () => {
       '5',
     ]);
     expect(exitCode).toBe(2);
-    expect(err).toBe('error: --bits: expected auto, 2, 3, 4 or 8, found 5\n');
+    expect(err).toBe('error: --bits: expected auto, 2, 3, 4 or 8, found 5\n  more:  docs/troubleshooting.md#recipe\n');
   });
 
   test('a missing output names the flag that gives it', async () => {

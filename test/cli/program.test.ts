@@ -37,7 +37,9 @@ describe('a wrong command line', () => {
   test('an unknown command is a user error that names the nearest one', async () => {
     const { exitCode, out, err } = await capture(['quantise', 'x']);
     expect([exitCode, out]).toEqual([2, '']);
-    expect(err).toBe("error: there is no command 'quantise'\n  hint: Did you mean 'quantize'?\n");
+    expect(err).toBe(
+      "error: there is no command 'quantise'\n  hint: Did you mean 'quantize'?\n  more:  docs/troubleshooting.md#usage\n",
+    );
   });
 
   test('an unknown flag names the nearest one', async () => {
