@@ -13,6 +13,7 @@ import { allocateRemovals, type RankedChoice } from './allocate.ts';
 import { compensateByBias } from './bias.ts';
 import { findCandidates } from './candidates.ts';
 import { ofClasses } from './classes.ts';
+import { sliceConfig } from './config.ts';
 import { operationsForLatency } from './latency.ts';
 import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
 import type { RankingMethod } from './methods/method.ts';
@@ -159,5 +160,6 @@ export const runSlice = async (model: Model, asked: SliceOptions, given: StageCo
           },
         ]),
   );
-  return { model: { ...model, program }, findings };
+  const { config, findings: stated } = sliceConfig(model.config, original, program);
+  return { model: { ...model, program, config }, findings: [...findings, ...stated] };
 };

@@ -135,6 +135,21 @@ describe('slicing the language fixture', async () => {
     );
   });
 
+  test('config.json says what all layers have in common, and a warning says where they differ', async () => {
+    const alike = { ratio: 0.2, method: 'magnitude', kinds: ['neurons'], multiple: 16 };
+    const { model: even, findings } = await slice(model, alike, contextFor(undefined));
+    const widths = new Set(
+      findSites(even.program)
+        .filter(({ role }) => role === 'down')
+        .map(({ columns }) => columns),
+    );
+    expect([...widths]).toEqual([even.config?.intermediate_size]);
+    expect(findings.filter(({ kind }) => kind === 'warning')).toEqual([]);
+    const { model: uneven, findings: told } = await slice(model, { ratio: 0.2, refit: false }, context());
+    expect(uneven.config?.intermediate_size).toBe(160);
+    expect(told.find(({ kind }) => kind === 'warning')?.text).toMatch(/layers now differ in their inner widths/);
+  });
+
   test('what cannot be removed is named with its reason, and events tell what became smaller', async () => {
     const events: import('../../../src/recipe/events.ts').RunEvent[] = [];
     const { findings } = await slice(model, { ratio: 0.1, refit: false }, contextFor(calibration, { shared, events }));
