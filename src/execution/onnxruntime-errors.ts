@@ -39,9 +39,9 @@ const knownMessages: readonly KnownMessage[] = [
     hint: 'Give data for every input of the model (arrays: inputs.npz).',
   },
   {
-    pattern: /execution provider|backend not found|no available backend/i,
+    pattern: /execution ?provider|backend not found|no available backend|WebGPU adapter/i,
     code: 'unsupported',
-    hint: 'This execution provider is not part of the installed onnxruntime-node: use cpu.',
+    hint: 'This execution provider is not part of the installed onnxruntime-node, or finds no device here: use cpu.',
   },
 ];
 

@@ -100,12 +100,16 @@ export interface DistillOptions {
   readonly clipNorm: number;
   readonly average: number;
   readonly holdOut: number;
+  /** Execution provider of onnxruntime that the student is trained with. */
+  readonly provider: Provider;
   readonly validateEvery: number | undefined;
   readonly patience: number;
 }
 
 const names = Object.keys(distributionLosses) as [DistributionLossName, ...DistributionLossName[]];
 const optimizerNames = ['adamw', 'muon', 'sign-sgd'] as const satisfies readonly OptimizerName[];
+const providers = ['cpu', 'cuda', 'webgpu', 'dml'] as const;
+type Provider = (typeof providers)[number];
 const positive = z.number().positive();
 const count = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -271,6 +275,12 @@ const distillInput = z.strictObject({
     .max(0.5)
     .default(0.06)
     .describe('Share of the samples to judge by; the best judged weights are kept.'),
+  provider: z
+    .enum(providers)
+    .default('cpu')
+    .describe(
+      'Where the student is trained: cpu, or what the installed onnxruntime-node has beside it. Only cpu gives the same bytes everywhere.',
+    ),
   validate_every: count.optional().describe('Steps between judgements (default a tenth of all).'),
   patience: count.default(5).describe('Judgements without a better one before training ends.'),
 });
@@ -378,6 +388,7 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
     clipNorm: input.clip_norm,
     average: input.average,
     holdOut: input.hold_out,
+    provider: input.provider,
     validateEvery: input.validate_every,
     patience: input.patience,
   };

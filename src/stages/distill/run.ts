@@ -140,7 +140,9 @@ interface TrainRequest extends PlanRequest {
 const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
   const { student, program, weights, setup, loaded, dataset, options, context, run, findings } = request;
   const { engine, seed, signal, scratch, checkpoints, emit } = context;
-  const session = { scratchDirectory: scratch.directory, signal };
+  const { provider } = options;
+  const providers = provider === 'cpu' ? undefined : [provider];
+  const session = { scratchDirectory: scratch.directory, signal, providers };
   const generator = await openGenerator(request, session);
   const objective = await GraphObjective.open(
     {

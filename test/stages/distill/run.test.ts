@@ -236,6 +236,15 @@ graph g(input_ids: int64[batch, length]) -> (logits) {
     expect(bytesOf(result)).toEqual(bytesOf(model));
   });
 
+  it.skipIf(process.platform === 'win32')('a provider that is not there is named', async () => {
+    const original = await tinyLlama();
+    const data = await tinyText(original, 'calibration', 12);
+    await expect(distil(original, { provider: 'dml', steps: 1 }, contextFor(original, data))).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringMatching(/dml/),
+    });
+  });
+
   it('nothing to train is an error', async () => {
     const original = await tinyLlama();
     const data = await tinyText(original, 'calibration', 12);
