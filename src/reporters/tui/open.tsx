@@ -6,8 +6,13 @@ import { App } from './app.tsx';
 import { LiveRun } from './live-run.ts';
 import { Pacer } from './pacer.ts';
 
+/** A reporter that knows what drawing has cost. */
+export interface TuiReporter extends Reporter {
+  readonly drawingMs: number;
+}
+
 /** Draws a run on a terminal until it ends, and leaves its steps, warnings and summary there. */
-export const openTui = (target: ReporterTarget, terminal: Terminal, options: ReporterOptions): Reporter => {
+export const openTui = (target: ReporterTarget, terminal: Terminal, options: ReporterOptions): TuiReporter => {
   const run = new LiveRun();
   const { control, leave = () => {} } = options;
   const picture = () => <App view={run.view} nowMs={run.nowMs} style={target.style} control={control} leave={leave} />;
@@ -37,5 +42,8 @@ export const openTui = (target: ReporterTarget, terminal: Terminal, options: Rep
       target.write(`${[warnings.join('\n'), summary, formatOutcome(event, style)].filter(Boolean).join('\n\n')}\n`);
     },
     close,
+    get drawingMs() {
+      return pacer.spentMs;
+    },
   };
 };

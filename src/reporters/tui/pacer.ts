@@ -13,6 +13,7 @@ export class Pacer {
   readonly #draw: () => void;
   readonly #costsMs: number[] = [];
   #lastMs = Number.NEGATIVE_INFINITY;
+  #spentMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
 
@@ -25,6 +26,11 @@ export class Pacer {
     const sorted = [...this.#costsMs].sort((a, b) => a - b);
     const cost = sorted[Math.floor(sorted.length / 2)] ?? 0;
     return Math.min(longestMs, Math.max(shortestMs, cost / greatestShare));
+  }
+
+  /** Time that all frames together have taken. */
+  get spentMs(): number {
+    return this.#spentMs;
   }
 
   /** Asks for a frame as soon as one is due. */
@@ -41,6 +47,7 @@ export class Pacer {
     this.#draw();
     this.#lastMs = performance.now();
     this.#costsMs.push(this.#lastMs - begin);
+    this.#spentMs += this.#lastMs - begin;
     if (this.#costsMs.length > remembered) this.#costsMs.shift();
     this.#idle = setTimeout(() => this.request(), longestMs).unref();
   }
