@@ -40,10 +40,11 @@ const describeCheckpoint = async (folder: string): Promise<Described> => {
   };
 };
 
-const describeOnnx = async (file: string): Promise<Described> => {
+/** A model in one file, of the graph that it is. */
+const describeFile = async (kind: 'onnx' | 'tensorflowjs', file: string): Promise<Described> => {
   const model = await openModel(file);
   return {
-    kind: 'onnx',
+    kind,
     family: model.family,
     note: undefined,
     graph: describeGraph(model.program),
@@ -62,7 +63,7 @@ const describeSafetensors = (file: string): Described => ({
 });
 
 const describeLocation = async (location: Location): Promise<Described> => {
-  if (location.kind === 'onnx') return describeOnnx(location.file);
+  if (location.kind === 'onnx' || location.kind === 'tensorflowjs') return describeFile(location.kind, location.file);
   return location.kind === 'checkpoint' ? describeCheckpoint(location.folder) : describeSafetensors(location.file);
 };
 

@@ -2,13 +2,16 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CompressError } from '../errors.ts';
 import { hasSafetensors } from './formats/huggingface/open.ts';
+import { isLayersModel } from './formats/tensorflowjs/open.ts';
+import { readJsonObject } from './json-file.ts';
 import { manifestName, readManifest } from './manifest.ts';
 
 /** What a path names. `folder` is where companion files are. */
 export type Location =
   | { readonly kind: 'onnx'; readonly file: string; readonly folder: string }
   | { readonly kind: 'checkpoint'; readonly folder: string }
-  | { readonly kind: 'safetensors'; readonly file: string };
+  | { readonly kind: 'safetensors'; readonly file: string }
+  | { readonly kind: 'tensorflowjs'; readonly file: string; readonly folder: string };
 
 const onnxAt = (file: string): Location => {
   const folder = dirname(file);
@@ -29,7 +32,22 @@ const locateFile = (file: string): Location => {
       where: { file },
       hint: 'Convert it to safetensors once (save_pretrained(folder, safe_serialization=True)) and pass the folder.',
     });
+  if (file.endsWith('.json')) return layersAt(file);
   return onnxAt(file);
+};
+
+const layersName = 'model.json';
+
+const layersAt = (file: string): Location => {
+  const json = readJsonObject(file);
+  if (isLayersModel(json) || json.format === 'graph-model')
+    return { kind: 'tensorflowjs', file, folder: dirname(file) };
+  throw new CompressError({
+    code: 'unsupported',
+    message: 'this JSON file describes no model that is known',
+    where: { file },
+    hint: 'Pass the folder of a checkpoint, or the model.json of a TensorFlow.js model in layers format.',
+  });
 };
 
 const onnxFilesIn = (folder: string): string[] =>
@@ -66,7 +84,7 @@ const locateOutput = (folder: string): Location | undefined => {
 
 /**
  * Finds the model that a path names: an .onnx file, an output folder, a checkpoint folder (preferred where a folder
- * also holds an export of it), or a folder with model.onnx or onnx/model.onnx.
+ * also holds an export of it), a folder with model.onnx or onnx/model.onnx, or the model.json of TensorFlow.js layers.
  * @throws not-found, usage where the choice is the user's, unsupported for pickles.
  */
 export const locateModel = (path: string): Location => {
@@ -81,11 +99,12 @@ export const locateModel = (path: string): Location => {
   if (hasSafetensors(path)) return { kind: 'checkpoint', folder: path };
   const file = chooseOnnx(path, onnxFilesIn(path)) ?? chooseOnnx(join(path, 'onnx'), onnxFilesIn(join(path, 'onnx')));
   if (file) return onnxAt(file);
+  if (existsSync(join(path, layersName))) return layersAt(join(path, layersName));
   if (existsSync(join(path, 'config.json'))) return { kind: 'checkpoint', folder: path };
   throw new CompressError({
     code: 'not-found',
     message: 'the folder holds no model',
     where: { file: path },
-    hint: 'A model is an .onnx file, a folder with model.onnx or onnx/model.onnx, or a checkpoint folder with config.json and safetensors.',
+    hint: 'A model is an .onnx file, a folder with model.onnx or onnx/model.onnx, a checkpoint folder with config.json and safetensors, or a folder with the model.json of TensorFlow.js layers.',
   });
 };

@@ -12,6 +12,7 @@ import { openCheckpoint } from './formats/huggingface/open.ts';
 import { readOnnx } from './formats/onnx/read.ts';
 import { descriptionFiles, openQuantized, withoutQuantization } from './formats/quantized/open.ts';
 import { restoreInputOrder } from './formats/quantized/restore-order.ts';
+import { layersModelFiles, openLayersModel } from './formats/tensorflowjs/open.ts';
 import { readJsonObject } from './json-file.ts';
 import { type Location, locateModel } from './locate.ts';
 
@@ -48,6 +49,15 @@ const openFolder = (folder: string, options: OpenOptions): Model => {
   return { program, family: family.name, config, companions: checkpoint.companions, origin: folder };
 };
 
+/** Layers have no companions: what stands beside model.json are its weights. */
+const openLayers = (file: string): Model => ({
+  program: openLayersModel(file),
+  family: undefined,
+  config: undefined,
+  companions: [],
+  origin: file,
+});
+
 /** No checkpoint can be built from weights alone. */
 const weightsOnly = (file: string): CompressError =>
   new CompressError({
@@ -64,6 +74,7 @@ const weightsOnly = (file: string): CompressError =>
 export const openModel = async (path: string, options: OpenOptions = {}): Promise<Model> => {
   const location = locateModel(resolve(path));
   if (location.kind === 'safetensors') throw weightsOnly(location.file);
+  if (location.kind === 'tensorflowjs') return openLayers(location.file);
   return location.kind === 'onnx' ? openFile(location.file, location.folder) : openFolder(location.folder, options);
 };
 
@@ -76,6 +87,7 @@ const externalFiles = (program: Program): string[] => {
 
 const filesOf = (location: Location, program: Program): string[] => {
   if (location.kind === 'safetensors') return [location.file];
+  if (location.kind === 'tensorflowjs') return layersModelFiles(location.file);
   if (location.kind === 'onnx') return [location.file, ...externalFiles(program)];
   const { tensors, companions } = openCheckpoint(location.folder);
   return [...tensors.files, ...descriptionFiles(location.folder), ...companions.map((companion) => companion.path)];

@@ -69,7 +69,7 @@ export interface GraphDescription {
 /** What `inspect` tells of a model. Nothing of it needs a weight to be read. */
 export interface ModelDescription {
   readonly path: string;
-  readonly kind: 'onnx' | 'checkpoint' | 'safetensors';
+  readonly kind: 'onnx' | 'checkpoint' | 'safetensors' | 'tensorflowjs';
   readonly family: string | undefined;
   /** Why a checkpoint has no graph, where it has none. */
   readonly note: string | undefined;

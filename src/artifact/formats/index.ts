@@ -4,6 +4,7 @@ import { gptqFormat } from './gptq/card.ts';
 import { huggingFaceFormat } from './huggingface/card.ts';
 import { onnxFormat, onnxMatMulNBitsFormat, onnxQdqFormat } from './onnx/cards.ts';
 import { safetensorsFormat } from './safetensors/card.ts';
+import { tensorflowJsFormat } from './tensorflowjs/card.ts';
 import { transformersJsFormat } from './transformersjs/card.ts';
 
 export type { FormatCard } from './format.ts';
@@ -17,5 +18,6 @@ export const formats: readonly FormatCard[] = [
   huggingFaceFormat,
   gptqFormat,
   compressedTensorsFormat,
+  tensorflowJsFormat,
   safetensorsFormat,
 ];

@@ -39,9 +39,8 @@ export const tensorflowJsFormat: FormatCard<Options> = {
     const packed = [...program.graph.initializers].filter(({ tensor }) => tensor instanceof PackedTensor);
     const findings: Finding[] = packed.map(({ name }) => ({
       kind: 'fallback',
-      severity: 'warning',
-      message: `the integers of ${name} are stored as ${options.weights}: the layers format has one scale a weight`,
-      where: { tensor: name },
+      text: `the integers of ${name} are stored as ${options.weights}: the layers format has one scale a weight`,
+      site: name,
     }));
     const weights = weightFacts(program, undefined).map((fact) => ({
       ...fact,

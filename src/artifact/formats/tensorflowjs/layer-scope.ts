@@ -55,8 +55,9 @@ export const optionsOf = (scope: Pick<LayerScope, 'layer'>) => {
     numbers: (key: string, count: number, fallback: number): number[] => {
       const value = config[key] ?? fallback;
       if (typeof value === 'number') return new Array<number>(count).fill(value);
-      const list = Array.isArray(value) && value.every((entry) => typeof entry === 'number') ? value : wrong(key);
-      return list.length === 1 ? new Array<number>(count).fill(list[0]) : list;
+      const list: unknown[] = Array.isArray(value) ? value : wrong(key);
+      const numbers = list.map((entry) => (typeof entry === 'number' ? entry : wrong(key)));
+      return numbers.length === 1 ? new Array<number>(count).fill(numbers[0]!) : numbers;
     },
     /** The raw value, for forms of its own. */
     raw: (key: string): unknown => config[key],

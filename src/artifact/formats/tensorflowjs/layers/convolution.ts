@@ -1,6 +1,7 @@
+import { z } from 'zod';
 import { type Attribute, intAttribute, intsAttribute, textAttribute, type Value } from '../../../../ir/graph.ts';
 import { asStored, permuted } from '../arrangement.ts';
-import { fixedDim, fixedPositions, type LayerBuilder, type LayerScope, optionsOf, refuse } from '../layer-scope.ts';
+import { fixedPositions, type LayerBuilder, type LayerScope, optionsOf, refuse } from '../layer-scope.ts';
 import { activated } from './activation.ts';
 
 /** Positions before channels, as the graph's operators do not want them: to channels before positions, and back. */
@@ -32,9 +33,8 @@ export const windowAttributes = (
   const base: Record<string, Attribute> = { kernel_shape: intsAttribute(kernel), strides: intsAttribute(strides) };
   if (dilations.some((dilation) => dilation !== 1)) base.dilations = intsAttribute(dilations);
   if (padding === 'valid') return base;
-  if (padding === 'causal')
-    return { ...base, pads: intsAttribute([(kernel[0]! - 1) * dilations[0]!, ...kernel.map(() => 0)].slice(0, 2)) };
-  if (padding !== 'same') return refuse(scope, `has padding ${padding}`, 'Known are valid, same and causal.');
+  if (padding !== 'same')
+    return refuse(scope, `has padding ${padding}`, 'Known are valid and same; tf.js itself cannot run causal ones.');
   const positions = isChannelsFirst(scope) ? undefined : fixedPositions(scope);
   if (!positions) return { ...base, auto_pad: textAttribute('SAME_UPPER') };
   const totals = kernel.map((length, axis) => {
@@ -152,19 +152,20 @@ export const croppingLayer: LayerBuilder = (scope) => {
   return build.call('Slice', [scope.inputs[0]!, ...parts]);
 };
 
-/** [[before, after], …], [n, m] or n. */
+const pairSchema = z.tuple([z.number(), z.number()]);
+
+/** [[before, after], …], [n, m] or n; along one axis [before, after]. */
 const bordersOf = (scope: LayerScope, key: string): [number, number][] => {
   const axes = scope.shape.length - 2;
   const raw = scope.layer.config[key] ?? 1;
-  if (typeof raw === 'number') return Array.from({ length: axes }, () => [raw, raw]);
-  if (!Array.isArray(raw)) return refuse(scope, `has a ${key} that is not understood`);
-  if (axes === 1 && raw.length === 2 && raw.every((entry) => typeof entry === 'number')) return [[raw[0], raw[1]]];
-  return raw.map((entry) => {
-    if (typeof entry === 'number') return [entry, entry];
-    return Array.isArray(entry) && entry.length === 2
-      ? [entry[0], entry[1]]
-      : refuse(scope, `has a ${key} that is not understood`);
-  });
+  const schema = z.union([z.number(), z.array(z.union([z.number(), pairSchema]))]);
+  const parsed = schema.safeParse(raw);
+  if (!parsed.success) return refuse(scope, `has ${key}: ${JSON.stringify(raw)}, which is not understood`);
+  const given = parsed.data;
+  if (typeof given === 'number') return Array.from({ length: axes }, () => [given, given]);
+  const pair = pairSchema.safeParse(given);
+  if (axes === 1 && pair.success) return [pair.data];
+  return given.map((entry) => (typeof entry === 'number' ? [entry, entry] : entry));
 };
 
 /** Positions repeated, or interpolated as tf.js does it: corners and centres not aligned. */
@@ -182,9 +183,6 @@ export const upsamplingLayer: LayerBuilder = (scope) => {
   });
   return channelsLast(scope, y);
 };
-
-/** The number of channels of the input. */
-export const channelsOf = (scope: LayerScope): number => fixedDim(scope, isChannelsFirst(scope) ? 1 : -1);
 
 /** Axes between batch and channels. */
 export const positionAxes = (scope: LayerScope): number[] =>
