@@ -4,7 +4,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { CompanionFile, Model } from '../ir/model.ts';
 import { hashFile } from '../kernels/index.ts';
-import type { FormatCard } from './formats/format.ts';
+import type { FormatCard, FormatContext } from './formats/format.ts';
 import type { WeightFacts } from './formats/weight-facts.ts';
 import { readJsonObject } from './json-file.ts';
 import { manifestBytes, manifestName } from './manifest.ts';
@@ -97,7 +97,7 @@ export class ArtifactWriter {
     card: FormatCard<Options>,
     options: Options,
     model: Model,
-    context: WriteOptions = {},
+    context: FormatContext = {},
   ): Promise<WrittenFormat> {
     const inside = this.#severalFormats ? this.#freshName(card.name) : '.';
     const directory = join(this.directory, inside);

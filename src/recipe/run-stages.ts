@@ -1,3 +1,4 @@
+import { holdsQuantizedWeights } from '../artifact/describe/quantized.ts';
 import { loadSnapshot, saveSnapshot } from '../artifact/snapshot.ts';
 import type { Dataset } from '../calibration/dataset.ts';
 import { CompressError } from '../errors.ts';
@@ -35,6 +36,8 @@ interface StageFacts extends StageRecord {
 
 export interface StagesResult {
   readonly model: Model;
+  /** The last state of the model whose weights were not quantized; the opened model where it already was. */
+  readonly plain: Model;
   readonly stages: readonly ReportStage[];
 }
 
@@ -68,6 +71,7 @@ const stageKey = async (inputKey: string, stage: Entry<Stage<unknown>>, context:
 export const runStages = async (opened: Model, inputKey: string, context: StagesContext): Promise<StagesResult> => {
   const stages: ReportStage[] = [];
   let model = opened;
+  let plain = opened;
   let key = inputKey;
   for (const [index, stage] of context.recipe.stages.entries()) {
     key = await stageKey(key, stage, context);
@@ -82,12 +86,13 @@ export const runStages = async (opened: Model, inputKey: string, context: Stages
         hint: 'Something else empties this folder while the run needs it.',
       });
     model = { ...loadSnapshot(stored.directory), origin: opened.origin };
+    if (!holdsQuantizedWeights(model.program)) plain = model;
     const facts = stored.facts as StageFacts;
     stages.push({ stage: stage.name, ...facts });
     context.emit({ type: 'stage-finished', index, stage: stage.name, findings: facts.findings });
     if (context.recipe.strict) refuseFallbacks(stage, facts.findings, context.recipe);
   }
-  return { model, stages };
+  return { model, plain, stages };
 };
 
 const computeStage = async (

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
+import type { FormatContext } from '../artifact/formats/format.ts';
 import type { ArtifactWriter, WrittenFormat } from '../artifact/write.ts';
 import { CompressError, CompressErrors } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
@@ -19,13 +20,22 @@ export const writeFormats = async (
   recipe: Recipe,
   writer: ArtifactWriter,
   model: Model,
-  { emit, signal }: { readonly emit: Emit; readonly signal: AbortSignal },
+  {
+    emit,
+    signal,
+    convert,
+  }: {
+    readonly emit: Emit;
+    readonly signal: AbortSignal;
+    readonly convert: NonNullable<FormatContext['convert']>;
+  },
 ): Promise<WrittenFormat[]> => {
   const written: WrittenFormat[] = [];
   for (const { name, card, options } of recipe.formats) {
     const task = `write ${name}`;
     const format = await writer.writeFormat(card, options, model, {
       signal,
+      convert,
       onProgress: (done, total, item) => emit({ type: 'progress', task, done, total, unit: 'bytes', item }),
     });
     const path = recipe.formats.length > 1 ? `${recipe.output}/${basename(format.directory)}` : recipe.output;

@@ -22,6 +22,7 @@ import { runStages } from './run-stages.ts';
 import { judge, measureFormats, writeCards, writeFormats } from './run-steps.ts';
 import { writeWhole } from './store.ts';
 import { toolFingerprint } from './tool.ts';
+import { convertTo } from './variants.ts';
 import { toolVersion } from './version.ts';
 
 export interface RunOptions {
@@ -142,7 +143,7 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
       prepared.evaluation,
       context,
     );
-    const { model, stages } = await runStages(prepared.model, before.key, {
+    const { model, plain, stages } = await runStages(prepared.model, before.key, {
       ...context,
       recipe,
       calibration: calibrationOf(prepared),
@@ -153,7 +154,17 @@ const work = async (recipe: Recipe, prepared: PreparedRun, surroundings: Surroun
       formatCount: recipe.formats.length,
     });
     try {
-      const formats = await writeFormats(recipe, writer, model, surroundings);
+      const stageContext = {
+        ...{
+          ...context,
+          calibration: calibrationOf(prepared),
+          maxMemoryBytes: recipe.maxMemoryBytes,
+          seed: recipe.seed,
+        },
+        ...{ shared: cache.statistics(toolFingerprint()), scratch: { directory: scratchDirectory } },
+      };
+      const convert = convertTo({ finished: model, plain, context: stageContext });
+      const formats = await writeFormats(recipe, writer, model, { ...surroundings, convert });
       const measuredAfter = await measureFormats(formats, before, prepared, context);
       const gates = judge(recipe, measuredBefore, measuredAfter, emit);
       const artifacts: ReportArtifact[] = [];

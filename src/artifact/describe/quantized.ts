@@ -1,5 +1,6 @@
 import { bitsOf, isFloat } from '../../ir/data-type.ts';
 import type { Node, Program, Value } from '../../ir/graph.ts';
+import { PackedTensor } from '../../ir/packed-tensor.ts';
 import { elementCount } from '../../ir/shape.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { allGraphs, constantOf } from '../../ir/walk.ts';
@@ -76,6 +77,16 @@ export const quantizedWeights = (program: Program): FoundWeight[] => {
       if (weight && key && !byConstant.has(key)) byConstant.set(key, weight);
     }
   return [...byConstant.values()];
+};
+
+/** Whether some weight is stored in integers, packed ones that no format has written yet among them. */
+export const holdsQuantizedWeights = (program: Program): boolean => {
+  for (const graph of allGraphs(program)) {
+    for (const { tensor } of graph.initializers) if (tensor instanceof PackedTensor) return true;
+    for (const node of graph.nodes)
+      if (node.op === 'Constant' && constantOf(node.outputs[0]) instanceof PackedTensor) return true;
+  }
+  return quantizedWeights(program).length > 0;
 };
 
 /** Activations that are rounded while a graph runs. */

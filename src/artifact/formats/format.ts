@@ -14,6 +14,18 @@ export interface FormatResult {
   readonly findings: readonly Finding[];
 }
 
+/** Precisions that a model can be made anew in. */
+export const precisionNames = ['fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'q2', 'q2f16', 'bnb4'] as const;
+export type PrecisionName = (typeof precisionNames)[number];
+
+export interface FormatContext extends WriteOptions {
+  /**
+   * Makes the model in another precision, from the state before it was quantized. Absent outside of a run, where
+   * models are written as they are.
+   */
+  readonly convert?: (to: PrecisionName) => Promise<{ readonly model: Model; readonly findings: readonly Finding[] }>;
+}
+
 /** One form in which a model can be written. */
 export interface FormatCard<Options = unknown> {
   readonly name: string;
@@ -26,5 +38,5 @@ export interface FormatCard<Options = unknown> {
    * Writes into an existing folder; file names are the format's own. The model is not changed.
    * @throws unsupported when the model cannot be carried; resource errors.
    */
-  write(model: Model, directory: string, options: Options, context: WriteOptions): Promise<FormatResult>;
+  write(model: Model, directory: string, options: Options, context: FormatContext): Promise<FormatResult>;
 }

@@ -1,3 +1,4 @@
+import { CodebookTensor } from '../../ir/codebook-tensor.ts';
 import { bitsOf, type DataType, isFloat } from '../../ir/data-type.ts';
 import type { Program } from '../../ir/graph.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
@@ -36,6 +37,12 @@ export const weightFacts = (program: Program, lowering: LoweringReport | undefin
       const tensor = constantOf(value);
       if (!value || !tensor || !isFloat(tensor.dtype) || elementCount(tensor.shape) < smallestWeight) continue;
       const base = { name: value.name, dtype: tensor.dtype, shape: tensor.shape };
+      if (tensor instanceof CodebookTensor) {
+        const form = lowering?.weights.find((weight) => weight.weight === value.name)?.form ?? 'dequantized';
+        const bits = Math.ceil(Math.log2(tensor.facts.table.length));
+        found.push({ ...base, bits, groupSize: tensor.facts.blockSize, method: tensor.facts.name ?? 'codebook', form });
+        continue;
+      }
       if (!(tensor instanceof PackedTensor)) {
         found.push({ ...base, bits: bitsOf(tensor.dtype), groupSize: 0, method: 'none', form: 'plain' });
         continue;

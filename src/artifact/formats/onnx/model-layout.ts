@@ -14,8 +14,7 @@ import { varintBytes } from './tensors/varints.ts';
 
 /** Where initializers are that are not in the model file. */
 export interface ExternalLayout {
-  readonly location: string;
-  readonly offsets: ReadonlyMap<Value, number>;
+  readonly places: ReadonlyMap<Value, { readonly location: string; readonly offset: number }>;
 }
 
 /** A stretch of a model file: bytes, or the elements of a tensor that are read when their turn comes. */
@@ -62,10 +61,7 @@ const tensorOf = (value: Value): Tensor => {
 export const layoutModel = (program: Program, external?: ExternalLayout): ModelLayout => {
   checkNames(program);
   const factsOfTensor = (value: Value) => factsOf<ValueFacts>(value.carried).tensor;
-  const placeOf = (value: Value) => {
-    const offset = external?.offsets.get(value);
-    return offset === undefined || !external ? undefined : { location: external.location, offset };
-  };
+  const placeOf = (value: Value) => external?.places.get(value);
   const shell = encodeGraphShell(program.graph, (value) => {
     const place = placeOf(value);
     return place

@@ -13,9 +13,13 @@ import { payloadFields } from './wire/payload.ts';
 
 /**
  * Whether tensors go to a file of their own. 'auto': only when one file would be too large for protobuf (2 GiB).
- * With an object, initializers of at least `thresholdBytes` do.
+ * With an object, initializers of at least `thresholdBytes` do; where `chunkBytes` is given, a file that would grow
+ * beyond it is followed by `fileName_1`, `fileName_2`, … (a larger tensor has a file to itself).
  */
-export type ExternalData = 'auto' | 'never' | { readonly thresholdBytes: number; readonly fileName?: string };
+export type ExternalData =
+  | 'auto'
+  | 'never'
+  | { readonly thresholdBytes: number; readonly fileName?: string; readonly chunkBytes?: number };
 
 export interface WriteOnnxOptions extends WriteOptions {
   readonly externalData?: ExternalData;
@@ -60,33 +64,52 @@ const initializersOf = (program: Program): Value[] => [...graphsWithin(program.g
 const bytesOfInitializers = (values: readonly Value[]): number =>
   values.reduce((sum, value) => sum + (value.tensor?.byteLength ?? 0), 0);
 
-interface DataPlan extends ExternalLayout {
+/** One data file: its tensors in the order in which they lie. */
+interface DataFile {
+  readonly location: string;
   readonly values: readonly Value[];
   readonly byteLength: number;
 }
 
-const planData = (program: Program, thresholdBytes: number, location: string): DataPlan => {
+interface DataPlan extends ExternalLayout {
+  readonly files: readonly DataFile[];
+}
+
+const planData = (program: Program, thresholdBytes: number, name: string, chunkBytes: number): DataPlan => {
   const values = initializersOf(program).filter(
     ({ tensor }) => tensor && tensor.kind !== 'strings' && tensor.byteLength >= Math.max(1, thresholdBytes),
   );
-  const offsets = new Map<Value, number>();
-  let end = 0;
+  const places = new Map<Value, { location: string; offset: number }>();
+  const files: { location: string; values: Value[]; byteLength: number }[] = [];
   for (const value of values) {
     const tensor = value.tensor as Tensor;
     const alignment = alignmentOf(tensor);
-    end = Math.ceil(end / alignment) * alignment;
-    offsets.set(value, end);
-    end += tensor.byteLength;
+    const startIn = (file: DataFile): number => Math.ceil(file.byteLength / alignment) * alignment;
+    let file = files.at(-1);
+    if (!file || startIn(file) + tensor.byteLength > chunkBytes) {
+      file = { location: files.length === 0 ? name : `${name}_${files.length}`, values: [], byteLength: 0 };
+      files.push(file);
+    }
+    const offset = startIn(file);
+    places.set(value, { location: file.location, offset });
+    file.values.push(value);
+    file.byteLength = offset + tensor.byteLength;
   }
-  return { location, offsets, values, byteLength: end };
+  return { places, files };
 };
 
 const planFor = (program: Program, path: string, choice: ExternalData): DataPlan | undefined => {
   if (choice === 'never') return undefined;
   const usualName = `${basename(path)}.data`;
-  if (choice !== 'auto') return planData(program, choice.thresholdBytes, choice.fileName ?? usualName);
+  if (choice !== 'auto')
+    return planData(
+      program,
+      choice.thresholdBytes,
+      choice.fileName ?? usualName,
+      choice.chunkBytes ?? Number.POSITIVE_INFINITY,
+    );
   if (bytesOfInitializers(initializersOf(program)) <= largestInlineTensors) return undefined;
-  return planData(program, usualThresholdBytes, usualName);
+  return planData(program, usualThresholdBytes, usualName, Number.POSITIVE_INFINITY);
 };
 
 /** Initializers and tensors in attributes. */
@@ -120,8 +143,8 @@ const refuseOverwrite = (program: Program, targets: readonly string[]): void => 
 };
 
 /**
- * Writes a model file, and a data file beside it where asked for or needed, tensor by tensor: at most one tensor is in
- * memory. The same program gives the same bytes. Both files appear only when both are complete.
+ * Writes a model file, and data files beside it where asked for or needed, tensor by tensor: at most one tensor is in
+ * memory. The same program gives the same bytes. All files appear only when all are complete.
  * @throws unsafe when a target is a file that the model is read from; resource errors when the disk refuses.
  */
 export const writeOnnx = async (
@@ -132,9 +155,10 @@ export const writeOnnx = async (
   const data = planFor(program, path, options.externalData ?? 'auto');
   const layout = layoutModel(program, data);
   if (layout.byteLength > largestModelFile) throw tooLarge(layout.byteLength);
-  const dataPath = data && data.values.length > 0 ? join(dirname(path), data.location) : undefined;
-  refuseOverwrite(program, dataPath ? [path, dataPath] : [path]);
-  const total = layout.byteLength + (dataPath && data ? data.byteLength : 0);
+  const dataFiles = data?.files ?? [];
+  const dataPathOf = ({ location }: DataFile): string => join(dirname(path), location);
+  refuseOverwrite(program, [path, ...dataFiles.map(dataPathOf)]);
+  const total = dataFiles.reduce((sum, file) => sum + file.byteLength, layout.byteLength);
   let done = 0;
   const finished = (bytes: number, item: string): void => {
     done += bytes;
@@ -143,10 +167,10 @@ export const writeOnnx = async (
   };
   const files: StagedFile[] = [];
   try {
-    if (dataPath && data) {
-      const file = await StagedFile.create(dataPath);
+    for (const dataFile of dataFiles) {
+      const file = await StagedFile.create(dataPathOf(dataFile));
       files.push(file);
-      for (const value of data.values) {
+      for (const value of dataFile.values) {
         const tensor = value.tensor as Tensor;
         const before = file.byteLength;
         await file.align(alignmentOf(tensor));

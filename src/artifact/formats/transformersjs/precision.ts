@@ -1,11 +1,13 @@
+import { CodebookTensor } from '../../../ir/codebook-tensor.ts';
 import { type DataType, isFloat } from '../../../ir/data-type.ts';
 import type { Program } from '../../../ir/graph.ts';
 import { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { elementCount } from '../../../ir/shape.ts';
 import { constantOf, graphsWithin, nodesWithin } from '../../../ir/walk.ts';
+import type { PrecisionName } from '../format.ts';
 
-/** Names that transformers.js has for precisions, and what its file names end in. */
-export const fileSuffixes = {
+/** What the file names of a precision end in, as transformers.js looks for them. */
+export const fileSuffixes: Readonly<Record<PrecisionName, string>> = {
   fp32: '',
   fp16: '_fp16',
   q8: '_quantized',
@@ -15,9 +17,8 @@ export const fileSuffixes = {
   q4f16: '_q4f16',
   q2: '_q2',
   q2f16: '_q2f16',
-} as const;
-
-export type PrecisionName = keyof typeof fileSuffixes;
+  bnb4: '_bnb4',
+};
 
 /** The key with the largest count; undefined when there is none. Of equal ones the first. */
 const mostOf = <K>(counts: ReadonlyMap<K, number>): K | undefined =>
@@ -60,6 +61,7 @@ export const precisionOf = (program: Program): PrecisionName => {
       if (!tensor || !isFloat(tensor.dtype)) continue;
       const count = elementCount(tensor.shape);
       add(types, tensor.dtype, count);
+      if (tensor instanceof CodebookTensor) return tensor.facts.name === 'nf4' ? 'bnb4' : 'fp32';
       if (tensor instanceof PackedTensor) add(bits, tensor.facts.storedBits, count);
     }
   countOperators(program, bits);

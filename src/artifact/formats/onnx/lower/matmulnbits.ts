@@ -4,6 +4,7 @@ import type { PackedFacts } from '../../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../../ir/read.ts';
 import { DerivedTensor } from '../../../../ir/tensor.ts';
 import { type BlockForm, blockForm, blockSizeFor } from './block-form.ts';
+import { lowerToBnb4 } from './bnb4.ts';
 import { type PackedConstant, packedConstants, removeConstant } from './packed.ts';
 import { lowerToQdq } from './qdq.ts';
 import type { LoweredWeight, LoweringReport } from './report.ts';
@@ -200,12 +201,12 @@ const sweep = (constant: PackedConstant): void => {
 
 /**
  * Turns packed weights into com.microsoft MatMulNBits (MatMul, Gemm) and GatherBlockQuantized (embeddings), in place;
- * a table tied to a head shares its codes with it. What these cannot carry (convolutions, recurrent layers, groups
+ * a table tied to a head shares its codes with it; weights of NormalFloat become MatMulBnb4. What these cannot carry (convolutions, recurrent layers, groups
  * that no power of two divides) goes the way of `lowerToQdq`. Work on a copy: the program keeps nothing packed.
  */
 export const lowerToMatMulNBits = (program: Program, options: MatMulNBitsOptions): LoweringReport => {
   const names = nameSource(program.graph);
-  const weights: LoweredWeight[] = [];
+  const weights: LoweredWeight[] = lowerToBnb4(program);
   for (const constant of packedConstants(program)) {
     weights.push(...lowerConstant(constant, options.accuracyLevel, names));
     sweep(constant);
