@@ -25,19 +25,23 @@ import type { StageContext } from '../src/stages/stage.ts';
 /**
  * Time and memory of rounding a Llama with random weights (190 million parameters at 16 layers) beside one float32
  * forward pass over the same calibration data, each step in a process of its own. B of the curvature is collected
- * before and not counted.
+ * before and not counted. Costs grow with the layers alone: with one layer, take a small vocabulary, or the head counts too
+ * much in the pass.
  *
- *   npx tsx bench/rounding-cost.ts [--layers 16] [--windows 64] [--method search,gptq,qronos,curvature] [--bits 4]
+ *   npx tsx bench/rounding-cost.ts [--layers 16] [--vocabulary 8192] [--windows 64] [--method search,gptq,qronos,curvature] [--bits 4]
  */
 
 const width = 1024;
 const inner = 2816;
-const vocabulary = 8192;
 const window = 512;
+/** Token ids that calibration draws from: every vocabulary has them. */
+const leastVocabulary = 256;
 
-/** What a step took: seconds, and the most memory that its process held. */
+/** What a step took: seconds, those of all processors together, and the most memory that its process held. */
 interface Cost {
   readonly seconds: number;
+  /** Processor time, which other load on the machine changes little. */
+  readonly cpuSeconds: number;
   readonly peakBytes: number;
 }
 
@@ -50,7 +54,7 @@ const methods: Readonly<Record<string, { readonly method: string; readonly weigh
 };
 
 /** Writes the model as ONNX with external data. */
-const makeModel = async (path: string, layers: number): Promise<void> => {
+const makeModel = async (path: string, layers: number, vocabulary: number): Promise<void> => {
   const block = new Random(0, 'weights').normals(1 << 20, 0.02);
   let made = 0;
   const weights = (shape: readonly number[], neutral: 0 | 1): DerivedTensor => {
@@ -96,7 +100,7 @@ const makeModel = async (path: string, layers: number): Promise<void> => {
 const openAll = async (path: string, windows: number): Promise<{ model: Model; calibration: Dataset }> => {
   const model = await openModel(path);
   const context = { baseDirectory: path, modelInputs: inputSignature(model.program), seed: 0 };
-  const spec = { random: null, samples: windows, window, ids: vocabulary };
+  const spec = { random: null, samples: windows, window, ids: leastVocabulary };
   return { model, calibration: await openDataset(spec, context) };
 };
 
@@ -130,6 +134,7 @@ const runStep = async (step: string, path: string, windows: number, bits: number
     signal: new AbortController().signal,
   };
   const begin = performance.now();
+  const before = process.cpuUsage();
   if (step === 'forward') await forward(model, calibration, scratch);
   else if (step === 'collect')
     await curvatureOf({
@@ -145,7 +150,8 @@ const runStep = async (step: string, path: string, windows: number, bits: number
     await quantizeStage.run(model, options, context);
   }
   const seconds = (performance.now() - begin) / 1000;
-  return { seconds, peakBytes: process.resourceUsage().maxRSS * 1024 };
+  const { user, system } = process.cpuUsage(before);
+  return { seconds, cpuSeconds: (user + system) / 1e6, peakBytes: process.resourceUsage().maxRSS * 1024 };
 };
 
 const thisFile = fileURLToPath(import.meta.url);
@@ -166,8 +172,8 @@ const inChild = (...words: readonly string[]): Promise<string> =>
 
 export interface RoundingCost extends Cost {
   readonly name: string;
-  /** Times one forward pass; undefined for the pass itself. */
-  readonly passes: number | undefined;
+  /** Times one forward pass, in time and in processor time; undefined for the pass itself. */
+  readonly passes: readonly [number, number] | undefined;
 }
 
 /** Makes the model in a temporary folder, measures the steps and tells each as it ends. */
@@ -176,6 +182,7 @@ export const roundingCosts = async (
     readonly layers: number;
     readonly windows: number;
     readonly bits: number;
+    readonly vocabulary: number;
     readonly steps: readonly string[];
   },
   tell: (cost: RoundingCost) => void,
@@ -183,14 +190,14 @@ export const roundingCosts = async (
   const folder = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
   try {
     const path = join(folder, 'model', 'model.onnx');
-    await inChild('make', path, String(options.layers));
+    await inChild('make', path, String(options.layers), String(options.vocabulary));
     const measure = async (step: string): Promise<Cost> =>
       JSON.parse(await inChild('step', step, path, String(options.windows), String(options.bits))) as Cost;
     const pass = await measure('forward');
     tell({ name: 'forward', ...pass, passes: undefined });
     for (const step of options.steps.flatMap((name) => (name === 'curvature' ? ['collect', name] : [name]))) {
       const cost = await measure(step);
-      tell({ name: step, ...cost, passes: cost.seconds / pass.seconds });
+      tell({ name: step, ...cost, passes: [cost.seconds / pass.seconds, cost.cpuSeconds / pass.cpuSeconds] });
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -199,7 +206,7 @@ export const roundingCosts = async (
 
 if (process.argv[1] === thisFile) {
   const [, , word, ...rest] = process.argv;
-  if (word === 'make') await makeModel(rest[0]!, Number(rest[1]));
+  if (word === 'make') await makeModel(rest[0]!, Number(rest[1]), Number(rest[2]));
   else if (word === 'step')
     console.log(JSON.stringify(await runStep(rest[0]!, rest[1]!, Number(rest[2]), Number(rest[3]))));
   else {
@@ -208,18 +215,21 @@ if (process.argv[1] === thisFile) {
         layers: { type: 'string', default: '16' },
         windows: { type: 'string', default: '64' },
         bits: { type: 'string', default: '4' },
+        vocabulary: { type: 'string', default: '8192' },
         method: { type: 'string', default: 'search,gptq,qronos,curvature' },
       },
     });
-    const [layers, windows, bits] = [values.layers, values.windows, values.bits].map(Number) as [
-      number,
-      number,
-      number,
-    ];
-    await roundingCosts({ layers, windows, bits, steps: values.method.split(',') }, (cost) => {
-      const passes = cost.passes === undefined ? '' : `${cost.passes.toFixed(2)} passes`;
+    const numbers = {
+      layers: Number(values.layers),
+      windows: Number(values.windows),
+      bits: Number(values.bits),
+      vocabulary: Number(values.vocabulary),
+    };
+    await roundingCosts({ ...numbers, steps: values.method.split(',') }, (cost) => {
+      const [wall, cpu] = cost.passes ?? [];
+      const passes = wall === undefined ? '' : `${wall.toFixed(2)} passes, ${cpu?.toFixed(2)} of processor time`;
       console.log(
-        `${cost.name.padEnd(12)}${cost.seconds.toFixed(1).padStart(8)} s  ${(cost.peakBytes / 1e6).toFixed(0).padStart(6)} MB  ${passes}`,
+        `${cost.name.padEnd(12)}${cost.seconds.toFixed(1).padStart(8)} s  ${cost.cpuSeconds.toFixed(1).padStart(8)} cpu s  ${(cost.peakBytes / 1e6).toFixed(0).padStart(6)} MB  ${passes}`,
       );
     });
   }
