@@ -84,10 +84,12 @@ const subjects = [
 for (const { name, path, data, options } of subjects) {
   if (!name.startsWith(given.model) || !existsSync(path)) continue;
   const { program } = await openModel(path);
+  const tokenizer = join(path, 'tokenizer.json');
   const dataset = await openDataset(data, {
     baseDirectory: path.endsWith('.onnx') ? root : path,
     modelInputs: inputSignature(program),
     seed: 0,
+    ...(existsSync(tokenizer) ? { tokenizerPath: tokenizer } : {}),
   });
   const bits = Number(given.bits);
   const asked = {
