@@ -6,6 +6,7 @@ import { graphsWithin } from '../../ir/walk.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
 import type { QuantizeOptions } from './options.ts';
 import type { PrecisionOptions } from './precision/options.ts';
+import type { RefineOptions } from './refine/options.ts';
 import { planWeights } from './weights/plan.ts';
 import { planRows, planSummary } from './weights/plan-sites.ts';
 import { selectSites } from './weights/select.ts';
@@ -62,13 +63,18 @@ const planPrecision = (program: Program, options: PrecisionOptions): StagePlan =
   return { sites: rows, memoryBytes: constantBytes(program), findings: [] };
 };
 
+/** A rounded site that is refined afterwards. */
+const refinedRow = (row: SitePlan, rounded: ReadonlySet<string>, refine: RefineOptions | undefined): SitePlan =>
+  refine && rounded.has(row.site) ? { ...row, action: `${row.action}, refined by ${refine.method}` } : row;
+
 /** What the stage would do to every weight product, found without reading a weight. */
 export const planQuantize = (model: Model, options: QuantizeOptions): StagePlan => {
   const { program } = model;
   switch (options.kind) {
     case 'weights': {
       const plan = planWeights(program, options, true);
-      return { sites: planRows(plan), ...planSummary(plan) };
+      const rounded = new Set(plan.units.flatMap(({ sites }) => sites.map(({ name }) => name)));
+      return { sites: planRows(plan).map((row) => refinedRow(row, rounded, options.refine)), ...planSummary(plan) };
     }
     case 'static':
     case 'dynamic':

@@ -52,4 +52,22 @@ describe('options of distill', () => {
   ])('refuse %j', (written) => {
     expect(parse(written).success).toBe(false);
   });
+
+  it.each([
+    [{ layers: [0], student: {} }, /keep one of them/],
+    [{ on_policy: {}, losses: { 'cross-entropy': 1 } }, /no labels/],
+    [{ integers: 'fixed', scales: 'fixed' }, /leave "scales" and "zeros" out/],
+    [{ integers: 'fixed', zeros: 'learned' }, /leave "scales" and "zeros" out/],
+    [{ student: { config: {}, seed: 1 } }, /seed/],
+  ])('that contradict each other are refused: %j', (written, expected) => {
+    const parsed = parse(written);
+    expect(parsed.success).toBe(false);
+    expect(parsed.error?.issues.map(({ message }) => message).join()).toMatch(expected);
+  });
+
+  it('map layers of attention and relations, the last ones by default', () => {
+    const { attention, relations } = read({ losses: { attention: { weight: 2, layers: { 0: 3 } }, relations: 1 } });
+    expect(attention).toEqual({ weight: 2, layers: [[0, 3]] });
+    expect(relations).toEqual({ weight: 1, layers: undefined });
+  });
 });
