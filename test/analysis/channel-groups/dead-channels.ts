@@ -16,7 +16,7 @@ export const someChannels = ({ count }: ChannelGroup): number[] =>
   Array.from({ length: count }, (_, channel) => channel).filter((channel) => channel % 3 === 1);
 
 /** Sets to zero what the consumers make of some channels. */
-const killChannels = (group: ChannelGroup, channels: readonly number[]): void => {
+export const killChannels = (group: ChannelGroup, channels: readonly number[]): void => {
   for (const { site, lines } of group.consumers) {
     const matrix = Float32Array.from(readSiteMatrix(site));
     const dead = new Set(channels.flatMap((channel) => lines[channel]!));
