@@ -14,8 +14,8 @@ import { constantOf } from '../ir/walk.ts';
 import { rankOf, shapeOf } from './broadcast.ts';
 
 /** Where a mean is taken: over the last axis, which stays. */
-const mean = (of: Pattern): Pattern =>
-  node('ReduceMean', [of, constant('axes')], { accepts: (found) => found.int('keepdims', 1) === 1 });
+const mean = (of: Pattern, axes: string): Pattern =>
+  node('ReduceMean', [of, constant(axes)], { accepts: (found) => found.int('keepdims', 1) === 1 });
 
 const squares = (x: () => Pattern): Pattern[] => [
   node('Pow', [x(), scalarConstant('exponent')]),
@@ -25,7 +25,7 @@ const squares = (x: () => Pattern): Pattern[] => [
 /** x / √(mean(x²) + ε) in the ways that it is written. */
 const standardised = (x: () => Pattern): Pattern[] =>
   squares(x).flatMap((square) => {
-    const root = node('Sqrt', [node('Add', [mean(square), scalarConstant('epsilon')])]);
+    const root = node('Sqrt', [node('Add', [mean(square, 'axes'), scalarConstant('epsilon')])]);
     return [
       node('Div', [x(), root]),
       node('Mul', [x(), node('Reciprocal', [root])]),
@@ -33,7 +33,7 @@ const standardised = (x: () => Pattern): Pattern[] =>
     ];
   });
 
-const centred = (): Pattern => node('Sub', [any('x'), mean(any('x'))]);
+const centred = (): Pattern => node('Sub', [any('x'), mean(any('x'), 'centre axes')]);
 
 const layerNorms = standardised(centred).map((normal) =>
   node('Add', [node('Mul', [normal, any('gain')]), any('shift')]),
@@ -47,18 +47,21 @@ const isNumber = (match: Match, name: string, wanted: number): boolean =>
 const fits = (match: Match): boolean => {
   const x = match.values.get('x')!;
   const rank = rankOf(x);
-  const axes = constantOf(match.values.get('axes'));
   const width = shapeOf(x)?.at(-1);
+  if (rank === undefined || x.type?.kind !== 'tensor' || x.type.dtype !== 'float32') return false;
+  const isLast = (name: string): boolean => {
+    const axes = constantOf(match.values.get(name));
+    const [axis, ...others] = axes ? readInts(axes) : [-1];
+    return others.length === 0 && (axis === -1 || axis === rank - 1);
+  };
   const along = (name: string): boolean => {
     const value = match.values.get(name);
     const shape = value && shapeOf(value);
     return !value || (shape?.length === 1 && typeof width === 'number' && shape[0] === width);
   };
-  if (rank === undefined || !axes || x.type?.kind !== 'tensor' || x.type.dtype !== 'float32') return false;
-  const [axis, ...others] = readInts(axes);
   return (
-    others.length === 0 &&
-    (axis === -1 || axis === rank - 1) &&
+    isLast('axes') &&
+    isLast('centre axes') &&
     isNumber(match, 'exponent', 2) &&
     isNumber(match, 'one', 1) &&
     along('gain') &&
@@ -66,13 +69,23 @@ const fits = (match: Match): boolean => {
   );
 };
 
-/** The part of a norm that ends in this node, as the one operator that computes it. */
-const fuseAt = (last: Node): boolean => {
-  const patterns: readonly (readonly [Pattern, readonly string[], string])[] = [
-    ...layerNorms.map((pattern) => [pattern, ['x', 'gain', 'shift'], 'LayerNormalization'] as const),
-    ...rmsNorms.map((pattern) => [pattern, ['x', 'gain'], 'SimplifiedLayerNormalization'] as const),
-  ];
-  for (const [pattern, inputs, op] of patterns) {
+/** What a norm becomes: the patterns of it, its parameters in the order of the operator's inputs, the operator. */
+interface Norm {
+  readonly last: 'Add' | 'Mul';
+  readonly patterns: readonly Pattern[];
+  readonly inputs: readonly string[];
+  readonly op: string;
+}
+
+/** Layer normalization first: what stands in the middle of it looks like the other. */
+const norms: readonly Norm[] = [
+  { last: 'Add', patterns: layerNorms, inputs: ['x', 'gain', 'shift'], op: 'LayerNormalization' },
+  { last: 'Mul', patterns: rmsNorms, inputs: ['x', 'gain'], op: 'SimplifiedLayerNormalization' },
+];
+
+/** Puts one operator in the place of the norm that ends in this node. */
+const fuseAt = (last: Node, { patterns, inputs, op }: Norm): boolean => {
+  for (const pattern of patterns) {
     const match = matchPattern(pattern, last);
     if (!match || !fits(match)) continue;
     const made = replaceMatch(match, {
@@ -94,7 +107,8 @@ const fuseAt = (last: Node): boolean => {
  */
 export const fuseNorms = (graph: Graph): number => {
   let count = 0;
-  for (const found of [...graph.nodes])
-    if (found.graph === graph && (found.op === 'Add' || found.op === 'Mul') && fuseAt(found)) count++;
+  for (const norm of norms)
+    for (const found of [...graph.nodes])
+      if (found.graph === graph && found.op === norm.last && fuseAt(found, norm)) count++;
   return count;
 };
