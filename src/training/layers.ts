@@ -35,9 +35,10 @@ export const layerStates = (program: Program): LayerStates[] => {
   const states: LayerStates[] = [];
   for (const [index, block] of blocks.entries()) {
     if (!block.name.startsWith(prefix)) continue;
-    const next = new Set(blocks[index + 1]?.inputs);
+    const next = blocks[index + 1];
+    const read = new Set(next ? next.inputs : program.graph.outputs);
     const before = new Set(blocks[index - 1]?.outputs);
-    const outputs = block.outputs.filter((value) => next.has(value));
+    const outputs = block.outputs.filter((value) => read.has(value));
     const inputs = block.inputs.filter((value) => before.has(value));
     const [output] = outputs;
     const [input] = inputs;

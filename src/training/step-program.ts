@@ -24,7 +24,7 @@ export interface LossContext {
   readonly build: OperatorBuilder;
   /** A value of the step's graph for one of the given program. @throws internal error when it is no value of it. */
   inStep(original: Value): Value;
-  /** A further input of the step's graph. */
+  /** A further input of the step's graph; the same one when it is asked for again. */
   input(name: string, type: ReturnType<typeof tensorType>): Value;
 }
 
@@ -75,9 +75,13 @@ export const buildStepProgram = (request: StepRequest): StepProgram => {
   prepareForGradients(program);
   writeSquaresAsProducts(graph);
   const build = new OperatorBuilder(graph, 'train/loss');
+  const inputs = new Map<string, Value>();
   const input: LossContext['input'] = (name, type) => {
+    const made = inputs.get(name);
+    if (made) return made;
     const value = new Value(names.fresh(name), type);
     graph.inputs.push(value);
+    inputs.set(name, value);
     return value;
   };
   const extras = request.extra.map((weight) => leafOf.get(weight)!);
