@@ -66,6 +66,13 @@ const passageThrough = (node: Node, value: Value, site: Site): Passage => {
   return constantOf(other) ? { kind: 'pass', output } : { kind: 'join', stream: output };
 };
 
+/** The end of a chain of sums: one that nothing but another sum reads is a part of what is added to the stream. */
+const lastSum = (sum: Value, site: Site): Value => {
+  const { uses } = sum;
+  const next = uses.length === 1 ? passageThrough(uses[0]!.node, sum, site) : undefined;
+  return next?.kind === 'join' ? lastSum(next.stream, site) : sum;
+};
+
 /**
  * Sites that write to a residual stream: their output, with a bias, a normalisation with fixed statistics or a scale
  * on the way at most, is one of the operands of a sum of activations, and nothing else reads it.
@@ -79,7 +86,7 @@ export const findResidualWriters = (program: Program): ResidualWriter[] => {
     while (value) {
       const { uses }: Value = value;
       const passage: Passage = uses.length === 1 ? passageThrough(uses[0]!.node, value, site) : undefined;
-      if (passage?.kind === 'join') found.push({ site, stream: passage.stream, gains });
+      if (passage?.kind === 'join') found.push({ site, stream: lastSum(passage.stream, site), gains });
       value = passage?.kind === 'pass' ? passage.output : undefined;
       if (passage?.kind === 'pass' && passage.gains) gains = scaled(gains, passage.gains);
     }

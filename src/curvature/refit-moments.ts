@@ -6,12 +6,12 @@ import { CompressError } from '../errors.ts';
 import { floatsOfArray } from '../execution/arrays.ts';
 import { elementCount } from '../ir/shape.ts';
 import { CrossGram, GramAccumulator } from '../kernels/index.ts';
+import type { RefitFold } from './refit.ts';
 
 /** Moments of one convolution group, or of the whole product. */
-interface RefitPart {
-  /** Σ e zᵀ (rows, columns) and Σ z zᵀ (columns, columns). */
-  readonly cross: Float64Array;
-  readonly inputs: Float64Array;
+interface RefitPart extends RefitFold {
+  /** The same of every second run, and of the others; undefined where there was only one run. */
+  readonly folds: readonly [RefitFold, RefitFold] | undefined;
   readonly rows: number;
   readonly columns: number;
   /** Where the part begins in the site's matrix, in elements. */
@@ -36,8 +36,10 @@ const positionsFirst = (values: Float32Array, shape: readonly number[], first: n
 export class RefitMoments {
   readonly #site: Site;
   readonly #gains: Float64Array | undefined;
-  readonly #inputs: readonly GramAccumulator[];
-  readonly #crosses: readonly CrossGram[];
+  /** By fold, then by convolution group. */
+  readonly #inputs: readonly (readonly GramAccumulator[])[];
+  readonly #crosses: readonly (readonly CrossGram[])[];
+  #runs = 0;
   /** Σ ‖e‖², at the site's output. */
   energy = 0;
   /** Σ ‖original‖², divided by the gains likewise. */
@@ -48,8 +50,9 @@ export class RefitMoments {
     this.#site = site;
     this.#gains = gains;
     const { rows, columns, groups } = site;
-    this.#inputs = Array.from({ length: groups }, () => new GramAccumulator(columns));
-    this.#crosses = Array.from({ length: groups }, () => new CrossGram(rows / groups, columns));
+    const perGroup = <T>(make: () => T): T[] => Array.from({ length: groups }, make);
+    this.#inputs = [0, 1].map(() => perGroup(() => new GramAccumulator(columns)));
+    this.#crosses = [0, 1].map(() => perGroup(() => new CrossGram(rows / groups, columns)));
   }
 
   /** Adds one run: the value in the original and now, and the site's present input. */
@@ -69,36 +72,47 @@ export class RefitMoments {
       convolution ? original.shape : undefined,
     );
     const ownRows = site.rows / site.groups;
+    const fold = this.#runs++ % 2;
+    const [inputs, crosses] = [this.#inputs[fold]!, this.#crosses[fold]!];
     if (!convolution) {
       const positions = error.length / site.rows;
       const z = floatsOfArray(input);
-      await this.#inputs[0]!.add(z, positions, { signal });
-      await this.#crosses[0]!.add(error, z, positions, { signal });
+      await inputs[0]!.add(z, positions, { signal });
+      await crosses[0]!.add(error, z, positions, { signal });
       return;
     }
     const { pictures, geometry } = plainConvolution(site, picturesOf(input, site));
     for (let group = 0; group < site.groups; group++) {
       const { data, positions } = unfoldPatches(pictures, { geometry, groups: site.groups, group });
-      await this.#inputs[group]!.add(data, positions, { signal });
+      await inputs[group]!.add(data, positions, { signal });
       const own = positionsFirst(error, original.shape, group * ownRows, ownRows);
-      await this.#crosses[group]!.add(own, data, positions, { signal });
+      await crosses[group]!.add(own, data, positions, { signal });
     }
   }
 
   /** The sums of each convolution group; one part otherwise. */
   parts(): RefitPart[] {
     const { rows, columns, groups } = this.#site;
-    return this.#inputs.map((inputs, group) => ({
-      cross: this.#crosses[group]!.matrix(),
-      inputs: inputs.matrix(),
-      rows: rows / groups,
-      columns,
-      offset: (group * rows * columns) / groups,
-    }));
+    return Array.from({ length: groups }, (_, group) => {
+      const [even, odd] = [0, 1].map(
+        (fold): RefitFold => ({
+          cross: this.#crosses[fold]![group]!.matrix(),
+          inputs: this.#inputs[fold]![group]!.matrix(),
+        }),
+      ) as [RefitFold, RefitFold];
+      return {
+        cross: even.cross.map((value, index) => value + odd.cross[index]!),
+        inputs: even.inputs.map((value, index) => value + odd.inputs[index]!),
+        folds: this.#runs > 1 ? [even, odd] : undefined,
+        rows: rows / groups,
+        columns,
+        offset: (group * rows * columns) / groups,
+      };
+    });
   }
 
   release(): void {
-    for (const gram of [...this.#inputs, ...this.#crosses]) gram.release();
+    for (const gram of [...this.#inputs, ...this.#crosses].flat()) gram.release();
   }
 
   /** (original − present) ∕ gains. @param shape of a convolution's output; undefined where rows lie last. */

@@ -9,7 +9,7 @@ import type { Program, Value } from '../ir/graph.ts';
 import { PackedTensor } from '../ir/packed-tensor.ts';
 import { constantOf } from '../ir/walk.ts';
 import type { Emit } from '../recipe/events.ts';
-import { ridgeCorrection } from './refit.ts';
+import { chooseRidge, ridgeCorrection } from './refit.ts';
 import { RefitMoments } from './refit-moments.ts';
 
 export interface RefitOptions {
@@ -19,8 +19,8 @@ export interface RefitOptions {
   readonly original: Program;
   readonly dataset: Dataset;
   readonly engine: Engine;
-  /** λ as a share of the mean diagonal of Σ z zᵀ. */
-  readonly ridge: number;
+  /** λ as a share of the mean diagonal of Σ z zᵀ; 'auto': for each consumer what serves samples best that it is not fitted to. */
+  readonly ridge: number | 'auto';
   /** Consumers to correct; default all that can be. */
   readonly wanted?: ((site: Site) => boolean) | undefined;
   /** Finished blocks, so that an interrupted refit goes on where it stopped. */
@@ -69,6 +69,14 @@ const targetsOf = (program: Program): Target[] => {
   return targets.filter(({ site }) => canBeRefitted(site));
 };
 
+/** λ where there is a single run to fit to. */
+const usualRidge = 0.01;
+
+const automaticRidge = async (
+  part: ReturnType<RefitMoments['parts']>[number],
+  signal: AbortSignal,
+): Promise<number | undefined> => (part.folds ? chooseRidge(part.folds, { ...part, signal }) : usualRidge);
+
 /**
  * Corrects a compressed program by walking it beside the original: for each consumer in execution order, z its present
  * inputs and e = (original stream − present stream), W += Σ e zᵀ (Σ z zᵀ + λ)⁻¹. What earlier blocks have done is thus
@@ -96,7 +104,9 @@ export const refitProgram = async (options: RefitOptions): Promise<RefitRecord[]
     const matrix = Float32Array.from(readSiteMatrix(site));
     let gained = 0;
     for (const part of moments.parts()) {
-      const correction = await ridgeCorrection({ ...part, ridge: options.ridge, signal });
+      const ridge = options.ridge === 'auto' ? await automaticRidge(part, signal) : options.ridge;
+      if (ridge === undefined) continue;
+      const correction = await ridgeCorrection({ ...part, ridge, signal });
       gained += correction.gained;
       for (let index = 0; index < correction.delta.length; index++)
         matrix[part.offset + index]! += correction.delta[index]!;

@@ -1,5 +1,5 @@
 import { internalError } from '../errors.ts';
-import { solveSymmetricPositive } from '../kernels/index.ts';
+import { matmul, solveSymmetricPositive } from '../kernels/index.ts';
 
 export interface RidgeInput {
   /** Σ e zᵀ: (rows, columns), what is missing at the output against the inputs. */
@@ -50,4 +50,49 @@ export const ridgeCorrection = async (input: RidgeInput): Promise<Correction> =>
       gained += change * cross[at]! + lambda * change ** 2;
     }
   return { delta, gained };
+};
+
+/** Moments of a part of the data: Σ e zᵀ (rows, columns) and Σ z zᵀ (columns, columns). */
+export interface RefitFold {
+  readonly cross: Float64Array;
+  readonly inputs: Float64Array;
+}
+
+/** Ridges that are tried, as shares of the mean diagonal. */
+const triedRidges = [1e-3, 1e-2, 1e-1, 1] as const;
+
+/** By how much a change makes Σ ‖e‖² of other data smaller: 2 tr(ΔW Cᵀ) − tr(ΔW Z ΔWᵀ). */
+const gainOn = async (
+  delta: Float64Array,
+  { cross, inputs }: RefitFold,
+  { rows, columns, signal }: Pick<RidgeInput, 'rows' | 'columns' | 'signal'>,
+): Promise<number> => {
+  const product = await matmul({ a: delta, rows, inner: columns, b: inputs, columns, signal });
+  let gained = 0;
+  for (let index = 0; index < delta.length; index++) gained += delta[index]! * (2 * cross[index]! - product[index]!);
+  return gained;
+};
+
+/**
+ * The ridge whose correction, fitted to one half of the data, removes most of the error of the other half, both ways;
+ * undefined where no correction does any good there. Few positions for many inputs thus get a strong ridge or none.
+ */
+export const chooseRidge = async (
+  folds: readonly [RefitFold, RefitFold],
+  sizes: Pick<RidgeInput, 'rows' | 'columns' | 'signal'>,
+): Promise<number | undefined> => {
+  const [first, second] = folds;
+  let best: { readonly ridge: number; readonly gained: number } | undefined;
+  for (const ridge of triedRidges) {
+    let gained = 0;
+    for (const [fit, judge] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const { delta } = await ridgeCorrection({ ...sizes, ...fit, ridge });
+      gained += await gainOn(delta, judge, sizes);
+    }
+    if (gained > (best?.gained ?? 0)) best = { ridge, gained };
+  }
+  return best?.ridge;
 };

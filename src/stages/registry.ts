@@ -3,6 +3,7 @@ import { distillStage } from './distill/index.ts';
 import { factorizeStage } from './factorize/index.ts';
 import { quantizeStage } from './quantize/index.ts';
 import { sensitivityStage } from './sensitivity/index.ts';
+import { shareStage } from './share/index.ts';
 import { sliceStage } from './slice/index.ts';
 import type { Stage } from './stage.ts';
 
@@ -13,5 +14,6 @@ export const stages: readonly Stage<unknown>[] = [
   quantizeStage,
   factorizeStage,
   sliceStage,
+  shareStage,
   distillStage,
 ];

@@ -7,7 +7,7 @@ import { readSiteMatrix, writeSiteMatrix } from '../../src/analysis/site-weights
 import { findSites, type Site } from '../../src/analysis/sites.ts';
 import type { Dataset } from '../../src/calibration/dataset.ts';
 import { openDataset } from '../../src/calibration/samples/table.ts';
-import { ridgeCorrection } from '../../src/curvature/refit.ts';
+import { chooseRidge, ridgeCorrection } from '../../src/curvature/refit.ts';
 import { type RefitRecord, refitProgram } from '../../src/curvature/refit-walk.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
 import { inputSignature } from '../../src/execution/signature.ts';
@@ -127,6 +127,32 @@ describe('ridgeCorrection', () => {
     expect(Math.max(...held.delta.map(Math.abs))).toBeLessThan(1e-4);
   });
 
+  test('the ridge is the weaker, the more of what is fitted holds elsewhere; noise is not fitted at all', async () => {
+    const [rows, columns, positions] = [2, 12, 30];
+    const truth = new Random(2, 'truth').normals(rows * columns);
+    const fold = (name: string, signal: number, noise: number): { cross: Float64Array; inputs: Float64Array } => {
+      const random = new Random(4, name);
+      const z = random.normals(positions * columns);
+      const cross = new Float64Array(rows * columns);
+      const inputs = new Float64Array(columns ** 2);
+      for (let p = 0; p < positions; p++) {
+        for (let i = 0; i < rows; i++) {
+          let e = noise * random.normal();
+          for (let j = 0; j < columns; j++) e += signal * truth[i * columns + j]! * z[p * columns + j]!;
+          for (let j = 0; j < columns; j++) cross[i * columns + j]! += e * z[p * columns + j]!;
+        }
+        for (let i = 0; i < columns; i++)
+          for (let j = 0; j < columns; j++) inputs[i * columns + j]! += z[p * columns + i]! * z[p * columns + j]!;
+      }
+      return { cross, inputs };
+    };
+    const choose = (signal: number, noise: number): Promise<number | undefined> =>
+      chooseRidge([fold('one', signal, noise), fold('two', signal, noise)], { rows, columns });
+    expect(await choose(1, 0.01)).toBe(1e-3);
+    expect(await choose(1, 6)).toBeGreaterThan(1e-2);
+    expect(await choose(0, 1)).toBeUndefined();
+  });
+
   test('inputs that were never seen change nothing', async () => {
     const none = { cross: new Float64Array(2), inputs: new Float64Array(4), rows: 1, columns: 2, ridge: 0.1 };
     expect(await ridgeCorrection(none)).toEqual({ delta: new Float64Array(2), gained: 0 });
@@ -148,6 +174,11 @@ describe('refitProgram', () => {
     ]);
     expect([...writers[0]!.gains!].map((gain) => gain.toFixed(3))).toEqual(['0.500', '2.828', '1.061', '0.816']);
     expect(writers[1]!.gains).toBeUndefined();
+  });
+
+  test('a sum that only another sum reads is no stream of its own', () => {
+    const parallel = products.replace('n = Tanh(stream)', 'n = Tanh(x)');
+    expect(findResidualWriters(parseProgram(parallel)).map(({ stream }) => stream.name)).toEqual(['y', 'y']);
   });
 
   test('leaves an unchanged program as it is', async () => {

@@ -28,6 +28,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./auto.ts')).autoCommand,
   },
   {
+    name: 'share',
+    summary: 'let layers share weights without writing a recipe',
+    load: async () => (await import('./share.ts')).shareCommand,
+  },
+  {
     name: 'factorize',
     summary: 'write weights as products of smaller ones without writing a recipe',
     load: async () => (await import('./factorize.ts')).factorizeCommand,

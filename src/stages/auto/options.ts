@@ -25,7 +25,7 @@ export interface AutoOptions {
   readonly groupSizes: readonly number[];
   readonly multiple: number;
   readonly steps: number | 'auto';
-  readonly refit: { readonly ridge: number } | undefined;
+  readonly refit: { readonly ridge: number | 'auto' } | undefined;
   /** Steps of distillation afterwards; 0: none. */
   readonly healSteps: number;
   readonly targets: readonly string[];
@@ -80,7 +80,10 @@ const autoInput = z.strictObject({
     .default('auto')
     .describe('Deep budgets go in steps, with the curvature collected again (default auto: one for each fifth).'),
   refit: z
-    .union([z.boolean(), z.strictObject({ ridge: z.number().positive().default(0.01) })])
+    .union([
+      z.boolean(),
+      z.strictObject({ ridge: z.union([z.number().positive(), z.literal('auto')]).default('auto') }),
+    ])
     .default(true)
     .describe('Correct what writes to the residual stream against the original model, block by block.'),
   heal: z
@@ -132,7 +135,7 @@ export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
     groupSizes: input.group_sizes ?? [32, 128],
     multiple: input.multiple,
     steps: input.steps,
-    refit: refit === false ? undefined : { ridge: refit === true ? 0.01 : refit.ridge },
+    refit: refit === false ? undefined : { ridge: refit === true ? 'auto' : refit.ridge },
     healSteps: heal === false ? 0 : heal === true ? 300 : heal.steps,
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],

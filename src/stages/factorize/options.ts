@@ -15,7 +15,7 @@ export interface FactorizeOptions {
   readonly allocation: 'curvature' | 'uniform';
   /** Ranks are multiples of this. */
   readonly multiple: number;
-  readonly refit: { readonly ridge: number } | undefined;
+  readonly refit: { readonly ridge: number | 'auto' } | undefined;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
 }
@@ -41,7 +41,10 @@ const factorizeInput = z.strictObject({
     .describe('Ranks (and which weights stay whole) by predicted loss, or the same share of every weight.'),
   rank_multiple: z.int().min(1).default(1).describe('Ranks are multiples of this; 8 or 16 suits most kernels.'),
   refit: z
-    .union([z.boolean(), z.strictObject({ ridge: z.number().positive().default(0.01) })])
+    .union([
+      z.boolean(),
+      z.strictObject({ ridge: z.union([z.number().positive(), z.literal('auto')]).default('auto') }),
+    ])
     .default(true)
     .describe('Correct what writes to the residual stream against the original model, block by block.'),
   targets: z.array(z.string().min(1)).min(1).optional().describe('Weights to factorise (default all), as in quantize.'),
@@ -50,9 +53,6 @@ const factorizeInput = z.strictObject({
     .optional()
     .describe('Weights to leave as they are (default the embedding and the head).'),
 });
-
-/** λ of the refit as a share of the mean diagonal of its inputs' moments. */
-export const usualRidge = 0.01;
 
 /** Weights that are left alone unless `ignore` says otherwise. */
 const usuallyIgnored = ['role:embedding', 'role:position-embedding', 'role:type-embedding', 'role:head'];
@@ -83,7 +83,7 @@ export const factorizeOptions = factorizeInput.transform((input, issues): Factor
     budget,
     allocation: input.allocation,
     multiple: input.rank_multiple,
-    refit: input.refit === false ? undefined : { ridge: input.refit === true ? usualRidge : input.refit.ridge },
+    refit: input.refit === false ? undefined : { ridge: input.refit === true ? 'auto' : input.refit.ridge },
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? usuallyIgnored,
   };

@@ -4,13 +4,15 @@ import { eigenSymmetric, matmul } from '../../../kernels/index.ts';
 export interface SquareRoot {
   readonly root: Float64Array;
   readonly inverse: Float64Array;
+  /** What smaller eigenvalues were raised to. */
+  readonly floor: number;
 }
 
 /**
- * Eigenvalues below this share of the greatest are raised to it: directions that the data hardly show would otherwise
- * be blown up by the inverse.
+ * Eigenvalues below this share of the greatest are raised to it: moments are sums of products in single precision, and
+ * directions below that would be blown up by the inverse.
  */
-const floorShare = 1e-10;
+const floorShare = 1e-6;
 
 /** @throws 'numeric' when the matrix is not finite. */
 export const squareRoot = async (matrix: Float64Array, n: number, signal?: AbortSignal): Promise<SquareRoot> => {
@@ -23,5 +25,5 @@ export const squareRoot = async (matrix: Float64Array, n: number, signal?: Abort
       for (let k = 0; k < n; k++) scaled[row * n + k] = vectors[row * n + k]! * of(roots[k]!);
     return matmul({ a: scaled, rows: n, inner: n, b: vectors, columns: n, transposeB: true, signal });
   };
-  return { root: await build((root) => root), inverse: await build((root) => 1 / root) };
+  return { root: await build((root) => root), inverse: await build((root) => 1 / root), floor };
 };

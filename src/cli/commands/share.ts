@@ -1,0 +1,94 @@
+import type { CommandModule } from '../command.ts';
+import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
+import { addRunFlags, runAndReport } from '../run-recipe.ts';
+
+const stage = ['stages', 0, 'share'] as const;
+
+const shareFlags: readonly RecipeFlag[] = [
+  {
+    flags: '-r, --ratio <share>',
+    description: 'share of the stored parameters of the chosen weights that goes (default 0.2)',
+    key: [...stage, 'ratio'],
+    reads: 'yaml',
+  },
+  {
+    flags: '-m, --method <name>',
+    description: 'basis, atoms, tied or linear (default basis)',
+    key: [...stage, 'method'],
+    reads: 'text',
+  },
+  {
+    flags: '--group <n>',
+    description: 'layers that share, or all (default 2; all for atoms and linear)',
+    key: [...stage, 'group'],
+    reads: 'yaml',
+  },
+  {
+    flags: '--pattern <name>',
+    description: 'adjacent or cycle: neighbours share, or every n-th layer (default adjacent)',
+    key: [...stage, 'pattern'],
+    reads: 'text',
+  },
+  {
+    flags: '-c, --calibration <data>',
+    description: 'data that losses are predicted on; give it again for several',
+    key: ['data', 'calibration'],
+    reads: 'texts',
+  },
+  {
+    flags: '--targets <pattern>',
+    description: 'weights that may be shared; give it again for several (default all in blocks)',
+    key: [...stage, 'targets'],
+    reads: 'texts',
+  },
+  {
+    flags: '--ignore <pattern>',
+    description: 'weights to leave; give it again for several',
+    key: [...stage, 'ignore'],
+    reads: 'texts',
+  },
+  {
+    flags: '--no-residual',
+    description: 'no private low-rank products beside what is shared',
+    key: [...stage, 'residual'],
+    reads: 'refused',
+  },
+  {
+    flags: '--no-refit',
+    description: 'do not correct the residual stream against the original',
+    key: [...stage, 'refit'],
+    reads: 'refused',
+  },
+];
+
+const flags = [...shareFlags, ...outputFlags, ...commonFlags];
+
+/** One share stage without a recipe file. */
+export const shareCommand: CommandModule = {
+  configure(command) {
+    command.argument('<model>', 'a folder with a checkpoint, an earlier output, or an .onnx file with numbered blocks');
+    addRecipeFlags(command, flags);
+    addRunFlags(command);
+    command.addHelpText(
+      'after',
+      `
+DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64.
+Sharing makes files smaller, not models faster: operations stay, or grow by private products.
+
+Examples:
+  $ compress share checkpoint --output out/shared --ratio 0.2 --calibration text:corpus.txt,window=512,samples=64
+  $ compress share checkpoint --output out/tied --method tied --group 2 --calibration text:corpus.txt
+  $ compress share checkpoint --output out/atoms --method atoms --targets role:q --targets role:k --calibration text:corpus.txt`,
+    );
+  },
+
+  async run(args, options, context) {
+    const recipe = await recipeFromFlags(
+      { model: { path: args[0] }, stages: [{ share: {} }] },
+      flags,
+      options,
+      context.io.directory,
+    );
+    return runAndReport(recipe, options, context);
+  },
+};
