@@ -99,3 +99,15 @@ describe('compress compare', () => {
     expect(found).toHaveProperty('recipes');
   });
 });
+
+describe('compress schema', () => {
+  test.each(['recipe', 'manifest', 'report'])('prints that of a %s', async (name) => {
+    const { exitCode, out } = await capture(['schema', name]);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(out).title).toBe(`modelpress ${name}`);
+  });
+
+  test('refuses what there is none of', async () => {
+    expect((await capture(['schema', 'reprot'])).err).toContain("Did you mean 'report'?");
+  });
+});

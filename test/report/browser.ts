@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Browser } from 'playwright-core';
 
@@ -18,5 +17,4 @@ export const openBrowser = async (executablePath: string): Promise<Browser> => {
 };
 
 /** The source of axe, to be run inside of a page. */
-export const axeSource = (): string =>
-  readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+export const axeSource = async (): Promise<string> => (await import('axe-core')).default.source;

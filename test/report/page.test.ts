@@ -136,7 +136,7 @@ describe.skipIf(!chromium)('in a browser (needs Chromium on the PATH)', { timeou
       page.on('pageerror', (error) => complaints.push(error.message));
       page.on('request', (request) => loaded.push(request.url()));
       await page.goto(`file://${join(folder, `${name}.html`)}`);
-      await page.evaluate(axeSource());
+      await page.evaluate(await axeSource());
       const violations = await page.evaluate('axe.run().then(({ violations }) => violations.map(({ id }) => id))');
       expect(violations).toEqual([]);
       expect(complaints).toEqual([]);

@@ -94,7 +94,7 @@ export const commands: readonly CommandCard[] = [
   },
   {
     name: 'schema',
-    summary: 'print the JSON Schema of recipes',
+    summary: 'print the JSON Schema of recipes, manifests or reports',
     load: async () => (await import('./schema.ts')).schemaCommand,
   },
   {

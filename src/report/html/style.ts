@@ -65,7 +65,7 @@ ${classes}
 @media print{
 :root{${lightTheme}}
 body{max-width:none;padding:0;font-size:11px}
-table,figcaption,h3{font-size:9.5px}
+table,caption,thead th,thead .number{font-size:9.5px}
 h3,figcaption{font-size:11px}
 nav,summary{display:none}
 details::details-content{content-visibility:visible;display:block;height:auto}

@@ -1,12 +1,20 @@
 import { performance } from 'node:perf_hooks';
 
-/** A frame follows another one after this time at the earliest; and at the latest, so that the clock moves. */
+/** A frame follows another one after this time at the earliest, and at the latest. */
 const shortestMs = 100;
-const longestMs = 1000;
+const longestMs = 3000;
+/** Without events the clock still moves this often, where frames cost little. */
+const idleMs = 1000;
 /** Share of the time that drawing may take. */
 const greatestShare = 0.0075;
-/** Frames whose median cost decides the pace: one that the system has interrupted says nothing. */
+/** Frames whose median cost decides the pace. */
 const remembered = 9;
+
+/** Processor time of this process in milliseconds: what a frame takes from the run, however busy the machine is. */
+const processorMs = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
 
 /** Decides when to draw: seldom enough that drawing takes no noticeable part of the time, whatever a frame costs. */
 export class Pacer {
@@ -28,7 +36,7 @@ export class Pacer {
     return Math.min(longestMs, Math.max(shortestMs, cost / greatestShare));
   }
 
-  /** Time that all frames together have taken. */
+  /** Processor time that all frames together have taken. */
   get spentMs(): number {
     return this.#spentMs;
   }
@@ -43,13 +51,14 @@ export class Pacer {
   /** Draws at once. */
   now(): void {
     this.stop();
-    const begin = performance.now();
+    const begin = processorMs();
     this.#draw();
+    const cost = processorMs() - begin;
     this.#lastMs = performance.now();
-    this.#costsMs.push(this.#lastMs - begin);
-    this.#spentMs += this.#lastMs - begin;
+    this.#spentMs += cost;
+    this.#costsMs.push(cost);
     if (this.#costsMs.length > remembered) this.#costsMs.shift();
-    this.#idle = setTimeout(() => this.request(), longestMs).unref();
+    this.#idle = setTimeout(() => this.request(), Math.max(idleMs, this.intervalMs)).unref();
   }
 
   /** Draws no more until the next request. */
