@@ -39,6 +39,12 @@ export const outputFlags: readonly RecipeFlag[] = [
     reads: 'texts',
   },
   {
+    flags: '--target <runtime>',
+    description: 'where it is meant to run, like ort-web@1.22: other forms are replaced or refused',
+    key: ['target'],
+    reads: 'text',
+  },
+  {
     flags: '--layout <layout>',
     description: 'graph of a checkpoint: scoring or generation',
     key: ['model', 'layout'],

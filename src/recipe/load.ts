@@ -63,7 +63,16 @@ export const loadRecipe = (source: RecipeSource, baseDirectory: string): Recipe 
   if (problems.count === 0) checkNames(problems, recipe);
   problems.throwIfAny();
   if (!parsed.success) throw internalError('a recipe without problems was not read');
-  const { model, output, seed, max_memory: maxMemoryBytes, threads, model_card: modelCard, strict } = parsed.data;
+  const {
+    model,
+    output,
+    seed,
+    max_memory: maxMemoryBytes,
+    threads,
+    model_card: modelCard,
+    strict,
+    target,
+  } = parsed.data;
   const { path, ...build } = typeof model === 'string' ? { path: model } : model;
   return {
     source,
@@ -76,6 +85,7 @@ export const loadRecipe = (source: RecipeSource, baseDirectory: string): Recipe 
     threads,
     modelCard,
     strict,
+    target,
   };
 };
 

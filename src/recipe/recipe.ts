@@ -1,4 +1,5 @@
 import type { FormatCard } from '../artifact/formats/index.ts';
+import type { Target } from '../artifact/formats/onnx/target/target.ts';
 import type { BuildOptions } from '../families/family.ts';
 import type { Stage } from '../stages/stage.ts';
 import type { NamedDataset } from './datasets.ts';
@@ -38,4 +39,6 @@ export interface Recipe {
   readonly modelCard: boolean;
   /** A numeric fallback inside a stage is an error. */
   readonly strict: boolean;
+  /** Where the written files are meant to run; undefined: wherever the newest onnxruntime is. */
+  readonly target: Target | undefined;
 }

@@ -36,6 +36,7 @@ export const writeFormats = async (
     const format = await writer.writeFormat(card, options, model, {
       signal,
       convert,
+      target: recipe.target,
       onProgress: (done, total, item) => emit({ type: 'progress', task, done, total, unit: 'bytes', item }),
     });
     const path = recipe.formats.length > 1 ? `${recipe.output}/${basename(format.directory)}` : recipe.output;

@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { parseTarget, type Target, targetForm } from '../artifact/formats/onnx/target/target.ts';
+import { CompressError } from '../errors.ts';
 import { opsetRange } from '../families/family.ts';
 import { parseBytes } from './quantity.ts';
 
@@ -46,6 +48,16 @@ const bytesSchema = z.union([z.string(), z.number()]).transform((written, contex
   return z.NEVER;
 });
 
+const targetSchema = z.string().transform((written, context): Target => {
+  try {
+    return parseTarget(written);
+  } catch (error) {
+    if (!(error instanceof CompressError)) throw error;
+    context.addIssue({ code: 'custom', message: `${error.message}. ${error.hint ?? ''}`.trim() });
+    return z.NEVER;
+  }
+});
+
 /** What stands in the places of a recipe whose keys depend on tables: kinds of data, stages, formats, gates. */
 export interface RecipeParts {
   readonly dataset: z.ZodType;
@@ -82,6 +94,11 @@ export const recipeSchema = (parts: RecipeParts) => {
       .union([z.array(parts.format).min(1), parts.format])
       .default(['onnx'])
       .describe('Formats to write. One goes straight into the output folder, several into a folder each.'),
+    target: targetSchema
+      .optional()
+      .describe(
+        `Where the written files are meant to run: ${targetForm}. Forms that it cannot run are replaced or refused.`,
+      ),
     metrics: z
       .array(parts.metric)
       .optional()

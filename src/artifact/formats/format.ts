@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { WriteOptions, WrittenFile } from '../written-file.ts';
+import type { Target } from './onnx/target/target.ts';
 import type { WeightFacts } from './weight-facts.ts';
 
 /** What a format has written into a folder. */
@@ -19,6 +20,8 @@ export const precisionNames = ['fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f
 export type PrecisionName = (typeof precisionNames)[number];
 
 export interface FormatContext extends WriteOptions {
+  /** Where the model is meant to run; undefined: wherever the newest onnxruntime is. */
+  readonly target?: Target | undefined;
   /**
    * Makes the model in another precision, from the state before it was quantized. Absent outside of a run, where
    * models are written as they are.

@@ -9,6 +9,8 @@ import { liftBlockOperators } from './lift/operators.ts';
 import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
 import type { LoweringReport } from './lower/report.ts';
+import { lowerForTarget } from './target/lower.ts';
+import type { Target } from './target/target.ts';
 import { type ExternalData, writeOnnx } from './write.ts';
 
 const fileName = 'model.onnx';
@@ -35,7 +37,7 @@ interface CardFacts<Options> {
   readonly name: string;
   readonly summary: string;
   readonly options: z.ZodType<Options>;
-  lower(program: Program, options: Options): LoweringReport;
+  lower(program: Program, options: Options, target: Target): LoweringReport;
 }
 
 const onnxCard = <Options extends { readonly external_data: z.output<typeof externalData> }>(
@@ -47,7 +49,9 @@ const onnxCard = <Options extends { readonly external_data: z.output<typeof exte
   layout: undefined,
   async write(model, directory, options, context) {
     const program = cloneProgram(model.program);
-    const lowering = facts.lower(program, options);
+    const lowering = lowerForTarget(program, context.target, (lowered, target) =>
+      facts.lower(lowered, options, target),
+    );
     const files = await writeOnnx(program, join(directory, fileName), {
       ...context,
       externalData: externalDataOf(options.external_data),
@@ -77,8 +81,8 @@ export const onnxMatMulNBitsFormat = onnxCard({
   name: 'onnx-matmulnbits',
   summary: "ONNX with onnxruntime's block-wise operators (MatMulNBits, GatherBlockQuantized) for quantized weights",
   options: blockOptions,
-  lower: (program, options) => {
+  lower: (program, options, target) => {
     liftDequantized(program);
-    return lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level });
+    return lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level, target });
   },
 });

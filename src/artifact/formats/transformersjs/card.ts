@@ -12,6 +12,7 @@ import { readJsonObject } from '../../json-file.ts';
 import type { WrittenFile } from '../../written-file.ts';
 import { type FormatCard, type FormatContext, type PrecisionName, precisionNames } from '../format.ts';
 import { lowerToMatMulNBits } from '../onnx/lower/matmulnbits.ts';
+import { lowerForTarget } from '../onnx/target/lower.ts';
 import { type ExternalData, writeOnnx } from '../onnx/write.ts';
 import { type WeightFacts, weightFacts } from '../weight-facts.ts';
 import { fileSuffixes, precisionOf } from './precision.ts';
@@ -161,7 +162,9 @@ const writeVariant = async (
 ): Promise<WrittenVariant> => {
   const file = `model${fileSuffixes[dtype]}.onnx`;
   const program = cloneProgram(model.program);
-  const lowering = lowerToMatMulNBits(program, { accuracyLevel: chosen.accuracy_level });
+  const lowering = lowerForTarget(program, context.target, (lowered, target) =>
+    lowerToMatMulNBits(lowered, { accuracyLevel: chosen.accuracy_level, target }),
+  );
   const externalData = externalDataFor(program, file, chosen);
   const files = await writeOnnx(program, join(directory, 'onnx', file), { ...context, externalData });
   if (files.length - 1 > mostChunks)

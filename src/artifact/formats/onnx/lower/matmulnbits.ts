@@ -3,6 +3,7 @@ import { type Graph, intAttribute, Node, type Program, type Use, Value } from '.
 import type { PackedFacts } from '../../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../../ir/read.ts';
 import { DerivedTensor } from '../../../../ir/tensor.ts';
+import { newestTarget, type Target } from '../target/target.ts';
 import { type BlockForm, blockForm, blockSizeFor } from './block-form.ts';
 import { lowerToBnb4 } from './bnb4.ts';
 import { type PackedConstant, packedConstants, removeConstant } from './packed.ts';
@@ -17,6 +18,8 @@ export interface MatMulNBitsOptions {
    * (activations rounded to 8 bits per block on the fly: fastest on CPUs, at a small loss).
    */
   readonly accuracyLevel: 0 | 1 | 2 | 3 | 4;
+  /** What the runtime has operators for; other weights go the way of `lowerToQdq`. Default: everything. */
+  readonly target?: Pick<Target, 'productBits' | 'lookupBits'>;
 }
 
 /** Operators a constant's reads turn into. */
@@ -169,9 +172,12 @@ const codesAsMatrix = (constant: PackedConstant, values: FormValues, names: Name
 };
 
 /** Lookup tables are read by whole blocks, so that codes need no cutting. */
-const lowerConstant = (constant: PackedConstant, level: number, names: NameSource): LoweredWeight[] => {
+const lowerConstant = (constant: PackedConstant, options: MatMulNBitsOptions, names: NameSource): LoweredWeight[] => {
   const { facts } = constant.tensor;
-  const { products, lookups } = classify(constant);
+  const { productBits, lookupBits } = options.target ?? newestTarget;
+  const found = classify(constant);
+  const products = productBits.includes(facts.storedBits) ? found.products : [];
+  const lookups = lookupBits.includes(facts.storedBits) ? found.lookups : [];
   const wholeSize = blockSizeFor(facts, 'whole');
   const lowerLookups = lookups.length > 0 && wholeSize !== undefined;
   const size = lowerLookups ? wholeSize : blockSizeFor(facts, 'padded');
@@ -185,7 +191,7 @@ const lowerConstant = (constant: PackedConstant, level: number, names: NameSourc
     for (const node of lookups) lowerLookup(node, data, values);
     done.push({ ...lowered, form: 'GatherBlockQuantized' });
   }
-  for (const node of products) lowerProduct(node, facts, values, level, names);
+  for (const node of products) lowerProduct(node, facts, values, options.accuracyLevel, names);
   if (products.length > 0) done.push({ ...lowered, form: 'MatMulNBits' });
   return done;
 };
@@ -208,7 +214,7 @@ export const lowerToMatMulNBits = (program: Program, options: MatMulNBitsOptions
   const names = nameSource(program.graph);
   const weights: LoweredWeight[] = lowerToBnb4(program);
   for (const constant of packedConstants(program)) {
-    weights.push(...lowerConstant(constant, options.accuracyLevel, names));
+    weights.push(...lowerConstant(constant, options, names));
     sweep(constant);
   }
   if (weights.length > 0 && !program.opsets.has(microsoft)) program.opsets.set(microsoft, 1);
