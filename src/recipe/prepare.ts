@@ -172,5 +172,7 @@ const warningsOf = (recipe: Recipe): string[] => {
     warnings.push('there is no evaluation data: nothing but the size will be measured');
   if (recipe.calibration.length > 0 && recipe.stages.length === 0)
     warnings.push('there are no stages: the calibration data is not used');
+  if (recipe.training.length > 0 && !recipe.stages.some(({ card }) => card.trains === true))
+    warnings.push('no stage trains: the training data is not used');
   return warnings;
 };

@@ -38,6 +38,17 @@ describe('the library', () => {
     expect(report.predictedBytes).toBeLessThan(report.model.constantBytes / 3);
   });
 
+  test('says what training data are for: stages that train need no others, and without one they are not used', async () => {
+    const text = { text: fixture('tiny-llama', 'calibration.txt'), window: 32, samples: 20 };
+    const common = { model: fixture('tiny-llama'), output: join(freshFolder(), 'x'), data: { training: text } };
+    const used = await plan({ ...common, stages: ['distill'] });
+    expect(used.training).toMatchObject([{ samples: 20 }]);
+    expect(used.warnings).not.toContain('no stage trains: the training data is not used');
+    const idle = await plan({ ...common, stages: [{ quantize: { method: 'rtn' } }] });
+    expect(idle.warnings).toContain('no stage trains: the training data is not used');
+    await expect(plan({ ...common, stages: [{ quantize: { method: 'gptq' } }] })).rejects.toThrow(/calibration data/);
+  });
+
   test('throws errors that say which key is wrong', async () => {
     const wrong = plan({ model: 'm', output: 'o', stages: [{ quantize: { weights: { bits: 5 } } }] }).catch(
       (error: unknown) => error,
