@@ -1,6 +1,14 @@
 import { readSiteMatrix } from '../../analysis/site-weights.ts';
 import { CompressError } from '../../errors.ts';
-import { type Curvature, gradientDiagonal, gradientMoment, inputMoment, lossScale } from '../moments.ts';
+import {
+  type Curvature,
+  gradientDiagonal,
+  gradientMoment,
+  inputMoment,
+  lossScale,
+  positionsPerItem,
+  type SiteCurvature,
+} from '../moments.ts';
 import { type RemovalConsumer, type RemovalOptions, type RemovalOrder, removalOrder } from '../obs-removal.ts';
 import {
   addCosts,
@@ -30,6 +38,16 @@ export interface CountLimits {
   readonly mayEmpty: boolean;
 }
 
+/**
+ * Nats per unit of tr(B ΔW A ΔWᵀ). Where an item has many positions that see much the same (a picture), the true trace
+ * of the Fisher information says how much they add up to; with one position an item the factors are taken as they are,
+ * which predicts the loss of removals more closely.
+ */
+const scaleOf = (known: SiteCurvature): number => {
+  const positions = positionsPerItem(known);
+  return positions > 1 ? lossScale(known) : 0.5 * positions;
+};
+
 /** Products that read a pool as the mathematics of removal sees them. */
 export const consumersOf = (pool: RemovalPool, curvature: Curvature): RemovalConsumer[] =>
   pool.consumers.map(({ site, lines }) => {
@@ -47,7 +65,7 @@ export const consumersOf = (pool: RemovalPool, curvature: Curvature): RemovalCon
       columns: site.columns,
       inputMoment: inputMoment(known),
       outputMoment: gradientMoment(known) ?? gradientDiagonal(known),
-      scale: lossScale(known),
+      scale: scaleOf(known),
       units: lines,
     };
   });
