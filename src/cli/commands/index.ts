@@ -33,6 +33,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./share.ts')).shareCommand,
   },
   {
+    name: 'search',
+    summary: 'run a recipe over a few values or chains and print the front of size and quality',
+    load: async () => (await import('./search.ts')).searchCommand,
+  },
+  {
     name: 'factorize',
     summary: 'write weights as products of smaller ones without writing a recipe',
     load: async () => (await import('./factorize.ts')).factorizeCommand,
