@@ -85,9 +85,24 @@ const makeModel = async (path: string, layers: number, vocabulary: number): Prom
     hidden_act: 'silu',
     tie_word_embeddings: false,
   };
+  const parts = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj'];
+  const all = [
+    ...parts,
+    'mlp.gate_proj',
+    'mlp.up_proj',
+    'mlp.down_proj',
+    'input_layernorm',
+    'post_attention_layernorm',
+  ];
+  const names = [
+    'model.embed_tokens.weight',
+    'model.norm.weight',
+    'lm_head.weight',
+    ...Array.from({ length: layers }, (_, layer) => all.map((part) => `model.layers.${layer}.${part}.weight`)).flat(),
+  ];
   const program = buildProgram(config, {
-    names: [],
-    has: (name) => !name.endsWith('.bias'),
+    names,
+    has: (name) => names.includes(name),
     get: (name) => {
       throw new Error(`${name} was asked for without a shape`);
     },
