@@ -2,6 +2,7 @@ import type { NumericArray } from '../calibration/dataset.ts';
 import { internalError } from '../errors.ts';
 import { arrayFromBytes, bytesOfArray, floatArray } from '../execution/arrays.ts';
 import type { Engine, Feeds, SessionOptions } from '../execution/session.ts';
+import type { OperatorBuilder } from '../ir/build.ts';
 import { byteLengthOf } from '../ir/data-type.ts';
 import { intAttribute, type Program, type Value } from '../ir/graph.ts';
 import { elementCount, tensorType } from '../ir/shape.ts';
@@ -49,28 +50,25 @@ export interface BlockObjectiveOptions {
 const targetName = (index: number): string => `train/target-${index}`;
 const totalName = (index: number): string => `train/total-${index}`;
 
-/** ½ Σ δᵀBδ, or Σ |δ|², over the vectors of an output, divided by what is fed as their total. */
+/** ½ Σ δᵀBδ over the vectors of an output, or Σ δ² over its numbers, divided by what is fed as their total. */
 const errorOf = ({ build, input, inStep }: LossContext, output: BlockOutput, index: number): LossPart => {
   const own = inStep(output.value);
-  const width = widthOf(output.value);
   const target = input(targetName(index), own.type?.kind === 'tensor' ? own.type : tensorType('float32'));
   const total = input(totalName(index), tensorType('float32', []));
-  const rows = build.typed(
-    build.reshape(build.subtract(own, target), build.integers([-1, width])),
-    tensorType('float32', [null, width]),
-  );
-  const { weighting } = output;
-  const weighed = weighting
-    ? build.scale(build.call('MatMul', [rows, build.floats([width, width], weighting, 'float32')]), 0.5)
-    : rows;
-  const sum = build.call('ReduceSum', [build.multiply(build.typed(weighed, rows.type), rows)], {
-    keepdims: intAttribute(0),
-  });
-  return {
-    name: output.value.name,
-    value: build.divide(build.typed(sum, tensorType('float32', [])), total),
-    weight: 1,
-  };
+  const error = build.typed(build.subtract(own, target), own.type);
+  const squares = output.weighting ? weighed(build, error, output.weighting) : build.multiply(error, error);
+  const sum = build.call('ReduceSum', [squares], { keepdims: intAttribute(0) });
+  const value = build.divide(build.typed(sum, tensorType('float32', [])), total);
+  return { name: output.value.name, value, weight: 1 };
+};
+
+/** ½ (δ B) ∘ δ: its sum is ½ Σ δᵀBδ. */
+const weighed = (build: OperatorBuilder, error: Value, weighting: Float32Array): Value => {
+  const width = widthOf(error);
+  const type = tensorType('float32', [null, width]);
+  const rows = build.typed(build.reshape(error, build.integers([-1, width])), type);
+  const product = build.call('MatMul', [rows, build.floats([width, width], weighting, 'float32')]);
+  return build.multiply(build.typed(build.scale(product, 0.5), type), rows);
 };
 
 /** The programs of a block's training. @throws as `buildStepProgram`. */

@@ -41,7 +41,7 @@ export class TrainedGrid {
       zeroPoints: zeroPoints && Uint8Array.from(zeroPoints),
     };
     this.#scaleGradients = new Float32Array(scales.length);
-    this.#damping = 1 / Math.sqrt(groupSize * this.greatest);
+    this.#damping = 1 / Math.sqrt(groupSize * this.#greatest);
     const factors: ParameterSpec = {
       name: `${name}#scales`,
       shape,
@@ -62,11 +62,11 @@ export class TrainedGrid {
     ];
   }
 
-  get greatest(): number {
+  get #greatest(): number {
     return 2 ** this.#packed.facts.bits - 1;
   }
 
-  /** Makes the grid that of these values, in the order of `parameters`. */
+  /** Sets the grid by these values, in the order of `parameters`. */
   set(values: readonly Float32Array[]): void {
     const [factors, zeros] = this.#split(values);
     const { scales, zeroPoints } = this.#grid;
@@ -74,12 +74,7 @@ export class TrainedGrid {
     if (factors) for (let index = 0; index < scales.length; index++) scales[index] = initial[index]! * factors[index]!;
     if (zeros && zeroPoints)
       for (let index = 0; index < zeroPoints.length; index++)
-        zeroPoints[index] = Math.min(this.greatest, Math.max(0, Math.round(zeros[index]!)));
-  }
-
-  /** Present scales and zero points: (rows, groups). */
-  get scales(): Float32Array {
-    return this.#grid.scales;
+        zeroPoints[index] = Math.min(this.#greatest, Math.max(0, Math.round(zeros[index]!)));
   }
 
   /** Rounds a matrix (rows, columns). */

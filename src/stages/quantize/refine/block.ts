@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Block } from '../../../analysis/blocks.ts';
 import { extractSegment } from '../../../analysis/segment.ts';
 import { readSiteMatrix } from '../../../analysis/site-weights.ts';
@@ -95,7 +97,9 @@ export const refineBlock = async (request: BlockRefinement): Promise<RefinedBloc
     (value) => changed.has(value) && value.type?.kind === 'tensor' && value.type.dtype === 'float32',
   );
   if (compared.length === 0) return undefined;
-  const store = new ActivationStore(context.scratch.directory, context.maxMemoryBytes / 2);
+  const directory = join(context.scratch.directory, 'refined-block');
+  mkdirSync(directory, { recursive: true });
+  const store = new ActivationStore(directory, context.maxMemoryBytes / 2);
   let objective: BlockObjective | undefined;
   try {
     await visit.observe(
