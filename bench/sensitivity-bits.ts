@@ -14,8 +14,8 @@ import type { StageContext } from '../src/stages/stage.ts';
 import { measure } from './measured.ts';
 
 /**
- * Bits chosen for every weight against the same bits everywhere, at equal means: perplexity and divergence of the shared
- * language models under the protocol of bars.ts (products of the blocks, 64 windows, groups of 32).
+ * Bits chosen for every weight against the same bits everywhere, at equal means: the shared language models under the
+ * protocol of bars.ts (products of the blocks, 64 windows, groups of 32), and the vision models channel by channel.
  *
  *   npx tsx bench/sensitivity-bits.ts [--data ../shared/data] [--model stories260k] [--method curvature]
  *                                     [--budgets 2.5,3,4] [--uniform 2,3,4] [--sensitivity '{"rounding":"rtn"}'] [--seed 0]
@@ -33,26 +33,76 @@ const { values: given } = parseArgs({
   },
 });
 
-const subjects = {
-  stories260k: { folder: 'llm-stories260k', window: 512 },
-  babyllama: { folder: 'llm-babyllama-tok105', window: 256 },
-} as const;
+const root = resolve(given.data);
+const samples = Number(given.samples);
 
-const { folder, window } = subjects[given.model as keyof typeof subjects];
-const directory = resolve(given.data, folder);
+/** A model, the data it is calibrated and measured on, and what is rounded how. */
+interface Subject {
+  readonly path: string;
+  readonly calibration: unknown;
+  readonly evaluation: unknown;
+  readonly ignore: readonly string[];
+  readonly groupSize: number | 'row';
+  readonly metrics: readonly string[];
+}
+
+const language = (folder: string, window: number): Subject => {
+  const tokens = (name: string): string => join(root, folder, 'eval', name);
+  return {
+    path: join(root, folder),
+    calibration: { tokens: tokens('tinystories-train-sample.u16'), bos: 1, window, samples, shuffle: true },
+    evaluation: { tokens: tokens('tinystories-valid-19stories.u16'), bos: 1, split: 1, window },
+    ignore: ['op:Gather', 'role:head'],
+    groupSize: 32,
+    metrics: ['perplexity', 'kl'],
+  };
+};
+
+const cifar = {
+  format: 'cifar10',
+  preprocessing: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+};
+const photos = {
+  images: join(root, 'vision-squeezenet-imagenet/images'),
+  labels: join(root, 'vision-squeezenet-imagenet/labels.csv'),
+  preprocessing: { channels: 'bgr', mean: [104, 117, 123] },
+  shuffle: true,
+};
+
+const subjects: Readonly<Record<string, Subject>> = {
+  stories260k: language('llm-stories260k', 512),
+  babyllama: language('llm-babyllama-tok105', 256),
+  squeezenet: {
+    path: join(root, 'vision-squeezenet-imagenet/squeezenet1.1_fp32.onnx'),
+    calibration: { ...photos, samples },
+    evaluation: { ...photos, skip: 128 },
+    ignore: [],
+    groupSize: 'row',
+    metrics: ['accuracy', 'kl'],
+  },
+  resnet20: {
+    path: join(root, 'vision-cifar10-resnet/resnet20_cifar10.onnx'),
+    calibration: {
+      ...cifar,
+      records: join(root, 'vision-cifar10-resnet/cifar10_train_lossless_1000.bin'),
+      shuffle: true,
+      samples,
+    },
+    evaluation: { ...cifar, records: join(root, 'vision-cifar10-resnet/cifar10_test_jpeg_2000.bin') },
+    ignore: [],
+    groupSize: 'row',
+    metrics: ['accuracy', 'kl'],
+  },
+};
+
+const subject = subjects[given.model];
+if (!subject) throw new Error(`models are ${Object.keys(subjects).join(', ')}`);
+const { path, ignore, groupSize, metrics } = subject;
 const seed = Number(given.seed);
-const model = await openModel(directory);
-const place = { baseDirectory: directory, modelInputs: inputSignature(model.program), seed };
-const tokens = (name: string): string => join(directory, 'eval', name);
-const calibration = await openDataset(
-  { tokens: tokens('tinystories-train-sample.u16'), bos: 1, window, samples: Number(given.samples), shuffle: true },
-  place,
-);
-const scored = await openDataset(
-  { tokens: tokens('tinystories-valid-19stories.u16'), bos: 1, split: 1, window },
-  place,
-);
-const ignore = ['op:Gather', 'role:head'];
+const model = await openModel(path);
+const place = { baseDirectory: root, modelInputs: inputSignature(model.program), seed };
+const calibration = await openDataset(subject.calibration, place);
+const scored = await openDataset(subject.evaluation, place);
 const scratch = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
 const context = (): StageContext => ({
   calibration,
@@ -69,19 +119,27 @@ const context = (): StageContext => ({
 const shared = memoryStore();
 
 const report = async (setting: string, from: Model, bits: number | 'auto', note: string): Promise<void> => {
-  const options = quantizeStage.options.parse({ method: given.method, ignore, weights: { bits, group_size: 32 } });
+  const options = quantizeStage.options.parse({
+    method: given.method,
+    ignore,
+    weights: { bits, group_size: groupSize },
+  });
   const { model: rounded } = await quantizeStage.run(from, options, context());
-  const { perplexity, kl } = await measure(rounded.program, model.program, scored, ['perplexity', 'kl']);
-  console.log(
-    `${given.model} ${setting.padEnd(14)}${perplexity!.toFixed(3).padStart(9)}${kl!.toFixed(5).padStart(10)}  ${note}`,
-  );
+  const values = await measure(rounded.program, model.program, scored, metrics);
+  const cells = metrics.map((metric) => `${metric} ${values[metric]!.toPrecision(5)}`);
+  console.log(`${given.model} ${setting.padEnd(14)}${cells.join('  ')}  ${note}`);
 };
 
 const numbers = (text: string): number[] => (text === '' ? [] : text.split(',').map(Number));
 
 try {
   for (const budget of numbers(given.budgets)) {
-    const asked = { ignore, budget: { average_bits: budget }, ...JSON.parse(given.sensitivity) };
+    const asked = {
+      ignore,
+      group_size: groupSize,
+      budget: { average_bits: budget },
+      ...JSON.parse(given.sensitivity),
+    };
     const options = sensitivityStage.options.parse(asked);
     const { model: allocated, findings } = await sensitivityStage.run(model, options, context());
     const texts = findings.flatMap(({ text, facts }) => (facts?.recipe === undefined ? [text] : []));

@@ -2,14 +2,18 @@ import type { Site } from '../analysis/sites.ts';
 import { walkBackward } from '../autodiff/blockwise/block-backward.ts';
 import type { Dataset } from '../calibration/dataset.ts';
 import { gramObstacle } from '../calibration/statistics/gram.ts';
+import { CompressError } from '../errors.ts';
 import { bindingOf, bindSample } from '../execution/feeds.ts';
 import type { Engine, Feeds } from '../execution/session.ts';
+import { cloneProgram } from '../ir/clone.ts';
 import type { Program } from '../ir/graph.ts';
+import { tensorType } from '../ir/shape.ts';
 import { Random } from '../random.ts';
 import type { Emit } from '../recipe/events.ts';
-import { buildFisherProgram } from './fisher.ts';
+import { buildFisherProgram, type FisherProgram } from './fisher.ts';
 import { Gathering, tracedWeights } from './gathering.ts';
 import { drawNoise, plainSample, symbolReader } from './noise.ts';
+import { independentSamples } from './steps.ts';
 import type { CurvatureWriter } from './stored.ts';
 
 export interface CollectOptions {
@@ -31,19 +35,26 @@ export interface CollectOptions {
  * that stands for labels drawn from the model (see buildFisherProgram). Sums are in double precision, those of one block in memory at a time; the same
  * bits for any thread count.
  * @param writer takes what was gathered, block by block.
- * @throws 'data' for samples with carried state, CompressErrors for operators without a gradient rule.
+ * Steps of sequences count as samples of their own, with the state that they were given.
+ * @throws CompressErrors for operators without a gradient rule.
  */
 export const collectCurvature = async (options: CollectOptions, writer: CurvatureWriter): Promise<void> => {
-  const { program, dataset, seed } = options;
-  const wanted = (site: Site): boolean => !gramObstacle(site) && options.wanted(site);
-  const fisher = buildFisherProgram(program, wanted);
-  if (fisher.sites.length === 0) return;
+  const { program, seed } = options;
+  const { dataset, carried } = await independentSamples(program, options.dataset, options);
   const binding = bindingOf(program);
+  const feedsOf = async (index: number): Promise<Feeds> =>
+    bindSample(
+      plainSample(await dataset.sample(index), dataset, index),
+      binding,
+      `sample ${index} of ${dataset.description}`,
+    );
+  const wanted = (site: Site): boolean => !gramObstacle(site) && options.wanted(site);
+  const fisher = await differentiable(program, feedsOf, (given) => buildFisherProgram(given, wanted, carried));
+  if (fisher.sites.length === 0) return;
   const symbols = symbolReader(program);
   let items = 0;
   const feeds = async (index: number): Promise<Feeds> => {
-    const sample = plainSample(await dataset.sample(index), dataset, index);
-    const bound = bindSample(sample, binding, `sample ${index} of ${dataset.description}`);
+    const bound = await feedsOf(index);
     const random = new Random(seed, `noise of sample ${index}`);
     const noises = fisher.noises.map((noise) => ({ name: noise.name, ...drawNoise(noise, symbols(bound), random) }));
     items += noises[0]!.items;
@@ -65,4 +76,27 @@ export const collectCurvature = async (options: CollectOptions, writer: Curvatur
     (seen) => gathering.see(seen),
   );
   gathering.finish(items);
+};
+
+/**
+ * Builds on the program as it is, or where that cannot be differentiated (an unknown number of recurrent steps) with the
+ * inputs fixed to the shapes of the first sample.
+ */
+const differentiable = async (
+  program: Program,
+  feedsOf: (index: number) => Promise<Feeds>,
+  build: (program: Program) => FisherProgram,
+): Promise<FisherProgram> => {
+  try {
+    return build(program);
+  } catch (error) {
+    if (!(error instanceof CompressError) || error.code !== 'unsupported') throw error;
+    const feeds = await feedsOf(0);
+    const fixed = cloneProgram(program);
+    for (const input of fixed.graph.inputs) {
+      const array = feeds.get(input.name);
+      if (array) input.type = tensorType(array.dtype, array.shape);
+    }
+    return build(fixed);
+  }
 };

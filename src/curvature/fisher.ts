@@ -70,11 +70,15 @@ const joined = (build: OperatorBuilder, values: readonly Value[]): Value => {
  * differentiated for the sites' outputs.
  * @throws 'unsupported' without a float output.
  */
-export const buildFisherProgram = (given: Program, wanted: (site: Site) => boolean): FisherProgram => {
+export const buildFisherProgram = (
+  given: Program,
+  wanted: (site: Site) => boolean,
+  carried: ReadonlySet<string> = new Set(),
+): FisherProgram => {
   const program = cloneProgram(given);
   prepareForGradients(program);
   const { graph } = program;
-  const readings = outputReadings(program);
+  const readings = outputReadings(program, carried);
   const build = new OperatorBuilder(graph, 'fisher');
   const noises = readings.map(({ kind, shape, axis }, index): NoiseInput => {
     const classes = kind === 'logits' || kind === 'probabilities' ? axis : undefined;

@@ -16,6 +16,7 @@ import type { StageContext } from '../stages/stage.ts';
 import { itemsOf } from './divergence.ts';
 import { plainSample } from './noise.ts';
 import { type OutputReading, outputReadings } from './readings.ts';
+import { independentSamples } from './steps.ts';
 
 export interface HessianRequest {
   readonly program: Program;
@@ -118,7 +119,9 @@ interface FixedSample {
   readonly items: number;
 }
 
-const fixedSamples = async ({ program, dataset, context }: HessianRequest): Promise<FixedSample[]> => {
+const fixedSamples = async (request: HessianRequest): Promise<FixedSample[]> => {
+  const { program, context } = request;
+  const { dataset } = await independentSamples(program, request.dataset, context);
   const { engine, scratch, signal } = context;
   const readings = outputReadings(program);
   const binding = bindingOf(program);

@@ -16,6 +16,7 @@ import { floatToBytes } from '../kernels/index.ts';
 import type { StageContext } from '../stages/stage.ts';
 import { divergenceOf, itemsOf } from './divergence.ts';
 import { type OutputReading, outputReadings } from './readings.ts';
+import { carriedOutputs } from './steps.ts';
 
 export type MeasureContext = Pick<StageContext, 'engine' | 'maxMemoryBytes' | 'scratch' | 'emit' | 'signal'>;
 
@@ -104,7 +105,7 @@ const arrayOf = (site: Site, matrix: Float32Array): NumericArray => {
  */
 export const measureDivergences = async (request: MeasureRequest): Promise<void> => {
   const { program, dataset, context, blocks } = request;
-  const readings = outputReadings(program);
+  const readings = outputReadings(program, await carriedOutputs(dataset));
   const changes = new Map(blocks.map((block) => [block, request.changesIn(block)]));
   if (![...changes.values()].some((list) => list.length > 0)) return;
   await withReferences(request, readings, async (references, half) => {
@@ -150,7 +151,7 @@ export const withJointDivergence = async (
   use: (divergence: JointDivergence) => Promise<void>,
 ): Promise<void> => {
   const { program, dataset, sites } = request;
-  const readings = outputReadings(program);
+  const readings = outputReadings(program, await carriedOutputs(dataset));
   const originals = new Map(sites.map((site) => [site.weight.name, originalOf(site)]));
   const weights = sites.map(({ weight }) => weight);
   await withReferences(request, readings, (references, half) =>

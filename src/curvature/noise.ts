@@ -7,15 +7,13 @@ import { elementCount } from '../ir/shape.ts';
 import type { Random } from '../random.ts';
 import type { NoiseInput } from './fisher.ts';
 
-type PlainSample = Exclude<Sample, { kind: 'sequence' }>;
-
 /** @throws 'data' for samples with carried state. */
-export const plainSample = (sample: Sample, dataset: Dataset, index: number): PlainSample => {
+export const plainSample = (sample: Sample, dataset: Dataset, index: number): Exclude<Sample, { kind: 'sequence' }> => {
   if (sample.kind !== 'sequence') return sample;
   throw new CompressError({
     code: 'data',
     message: `sample ${index} of ${dataset.description} carries state from step to step, through which gradients are not taken`,
-    hint: 'Use independent windows (arrays) to collect the curvature.',
+    hint: 'Use independent windows (arrays).',
   });
 };
 

@@ -52,14 +52,16 @@ const readingOf = (value: Value, shape: Shape, vocabulary: number | undefined): 
 /**
  * The outputs by which changes of a model are judged: `logits` alone where a program has it, else every float32 output
  * that is not kept for a next step. The first decides what an item is (a token, an image, a box).
+ * @param carried names of outputs that are only taken over by a next step.
  * @throws 'unsupported' when there is none, or its rank is not known.
  */
-export const outputReadings = (program: Program): OutputReading[] => {
+export const outputReadings = (program: Program, carried: ReadonlySet<string> = new Set()): OutputReading[] => {
   const { outputs } = program.graph;
   const { vocabulary } = bindingOf(program);
   const logits = outputs.filter(({ name }) => name === 'logits');
   const floats = outputs.filter(
-    ({ name, type }) => type?.kind === 'tensor' && type.dtype === 'float32' && !name.startsWith('present'),
+    ({ name, type }) =>
+      type?.kind === 'tensor' && type.dtype === 'float32' && !name.startsWith('present') && !carried.has(name),
   );
   const found = logits.length > 0 ? logits : floats;
   if (found.length === 0)

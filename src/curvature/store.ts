@@ -24,8 +24,7 @@ export interface CurvatureRequest {
  * that the program computes, the samples, and the seed. All sites are collected where all
  * can be, whichever of them are wanted, so that one collection serves every stage. Moments are read from the store when
  * they are asked for. Sites with an obstacle (lookups, hidden states) are not in it.
- * @throws 'data' for samples with carried state, CompressErrors for operators without a gradient rule on the way to a
- * wanted site.
+ * @throws CompressErrors for operators without a gradient rule on the way to a wanted site.
  */
 export const curvatureOf = async (request: CurvatureRequest): Promise<Curvature> => {
   const { program, dataset, context } = request;

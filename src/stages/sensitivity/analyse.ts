@@ -1,7 +1,5 @@
-import type { Dataset } from '../../calibration/dataset.ts';
-import { takeSamples } from '../../calibration/dataset.ts';
-import type { Curvature } from '../../curvature/moments.ts';
-import { positionsPerItem } from '../../curvature/moments.ts';
+import { type Dataset, takeSamples } from '../../calibration/dataset.ts';
+import { type Curvature, positionsPerItem } from '../../curvature/moments.ts';
 import { rankCorrelation } from '../../curvature/rank-correlation.ts';
 import { curvatureOf } from '../../curvature/store.ts';
 import { CompressError, formatError, internalError } from '../../errors.ts';

@@ -62,7 +62,7 @@ export const findSensitivity = async (
         : {}),
       ...(allocated ? { allocation: allocated.report } : {}),
       ...(assignment ? { recipe: recipeText(assignment, options) } : {}),
-      findings: [...selected, ...analysis.findings, ...growth(program, units, options, allocated)],
+      findings: [...selected, ...analysis.findings, ...allocationFinding(program, units, options, allocated)],
     },
   };
 };
@@ -133,8 +133,8 @@ const frontOf = (choices: readonly FormatChoice[], measure: Measure): { cost: nu
   return points.filter((_, index) => index % step === 0 || index === points.length - 1);
 };
 
-/** Sizes that cannot become smaller are worth a word: 3-bit codes take as much room as 4-bit ones. */
-const growth = (
+/** What the allocation comes to, in bits and in bytes: 3-bit codes take as much room as 4-bit ones. */
+const allocationFinding = (
   program: Program,
   units: readonly Unit[],
   options: SensitivityOptions,
