@@ -10,6 +10,7 @@ import { openModel } from '../src/artifact/open.ts';
 import type { Dataset } from '../src/calibration/dataset.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
 import { curvatureOf } from '../src/curvature/store.ts';
+import { bindingOf, bindSample } from '../src/execution/feeds.ts';
 import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import { buildProgram } from '../src/families/index.ts';
@@ -122,11 +123,11 @@ const openAll = async (path: string, windows: number): Promise<{ model: Model; c
 /** One pass of the whole model over all windows. */
 const forward = async (model: Model, calibration: Dataset, directory: string): Promise<void> => {
   const session = await onnxruntimeEngine.open(model.program, { scratchDirectory: directory });
+  const binding = bindingOf(model.program);
   for (let index = 0; index < calibration.length; index++) {
     const sample = await calibration.sample(index);
-    if (sample.kind !== 'arrays') throw new Error('windows are arrays');
-    const [ids] = sample.arrays.values();
-    await session.run(new Map([[session.inputNames[0]!, ids!]]));
+    if (sample.kind === 'sequence') throw new Error('windows do not follow each other');
+    await session.run(bindSample(sample, binding, `window ${index}`));
   }
   await session.close();
 };
