@@ -101,7 +101,9 @@ export const printRow = (row: MeasuredRow, metrics: readonly string[]): void => 
   const cells = metrics.map((metric) => {
     const value = row.values[metric];
     const share = ['accuracy', 'top5', 'agreement'].includes(metric);
-    return (value === undefined ? '' : share ? `${(value * 100).toFixed(2)} %` : value.toFixed(value < 1 ? 4 : 2)).padStart(12);
+    return (
+      value === undefined ? '' : share ? `${(value * 100).toFixed(2)} %` : value.toFixed(value < 1 ? 4 : 2)
+    ).padStart(12);
   });
   const kept = row.findings.filter((finding) => finding.kind !== 'fact').length;
   console.log(
