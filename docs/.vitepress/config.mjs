@@ -17,7 +17,7 @@ const stagePages = existsSync(stages)
       .map((file) => page(`reference/stages/${file.replace('.md', '')}`))
   : [];
 
-const first = ['tutorial', 'recipes-by-aim', 'troubleshooting', 'ci'];
+const first = ['tutorial', 'recipes-by-aim', 'live-view', 'reports', 'troubleshooting', 'ci'];
 const last = ['architecture', 'figures', 'adding-a-method'];
 const own = new Set([...first, ...last, 'index']);
 const methods = readdirSync(root)
