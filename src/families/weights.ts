@@ -7,7 +7,7 @@ import { castTensor, offsetTensor, transposeTensor } from './lazy.ts';
 /** Rewrites names of a checkpoint into the names that the family asks for. */
 export type Renames = readonly (readonly [RegExp, string])[];
 
-const storageTypes = ['float32', 'float16', 'bfloat16', 'float64'];
+const storageTypes = ['float32', 'float16', 'bfloat16', 'float64', 'float8e4m3fn', 'float8e5m2'];
 
 /** Tensors that checkpoints carry though they are computed from the configuration. */
 const buffers = /(^|\.)(inv_freq|masked_bias|attn\.bias|position_ids|token_type_ids|num_batches_tracked)$/;

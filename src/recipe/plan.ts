@@ -1,4 +1,5 @@
 import { measureCost } from '../analysis/cost.ts';
+import type { PlannedWeight } from '../artifact/formats/format.ts';
 import { inputSignature } from '../execution/signature.ts';
 import type { StagePlan } from '../stages/stage.ts';
 import { prepareRun } from './prepare.ts';
@@ -84,8 +85,24 @@ export const planRecipe = async (recipe: Recipe): Promise<PlanReport> => {
     output: recipe.output,
     predictedBytes: Math.max(0, before - savedBytes(stages)),
     memoryBytes: Math.max(0, ...stages.map((stage) => stage.memoryBytes)),
-    warnings: prepared.warnings,
+    warnings: [...prepared.warnings, ...formatWarnings(recipe, stages)],
   };
+};
+
+/** What the formats of a recipe cannot carry of what its stages would pack; of each kind the first site and a count. */
+const formatWarnings = (recipe: Recipe, stages: readonly PlannedStage[]): string[] => {
+  const last = new Map<string, PlannedWeight>();
+  for (const { sites } of stages)
+    for (const { site, op, rows, columns, packing } of sites)
+      if (packing) last.set(site, { site, op, rows, columns, ...packing });
+  return recipe.formats.flatMap(({ card }) => {
+    const sitesOf = new Map<string, string[]>();
+    for (const { text, site } of card.foresee?.([...last.values()], recipe.target) ?? [])
+      sitesOf.set(text, [...(sitesOf.get(text) ?? []), ...(site === undefined ? [] : [site])]);
+    return [...sitesOf].map(([text, [first, ...more]]) =>
+      first === undefined ? text : `${first}${more.length > 0 ? ` and ${more.length} more` : ''}: ${text}`,
+    );
+  });
 };
 
 const planned = ({

@@ -72,6 +72,8 @@ export interface SitePlan {
   readonly reason?: string;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** How the weight will be packed, where it will; once for a weight that several sites share. */
+  readonly packing?: { readonly bits: number; readonly groupSize: number };
 }
 
 /** One compression stage: a function from a model to a model. Options are parsed strictly before anything runs. */

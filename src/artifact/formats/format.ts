@@ -29,6 +29,17 @@ export interface FormatContext extends WriteOptions {
   readonly convert?: (to: PrecisionName) => Promise<{ readonly model: Model; readonly findings: readonly Finding[] }>;
 }
 
+/** A weight as a plan says that it will be packed. */
+export interface PlannedWeight {
+  readonly site: string;
+  /** Operator that reads it. */
+  readonly op: string;
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: number;
+  readonly groupSize: number;
+}
+
 /** One form in which a model can be written. */
 export interface FormatCard<Options = unknown> {
   readonly name: string;
@@ -37,6 +48,8 @@ export interface FormatCard<Options = unknown> {
   readonly options: z.ZodType<Options>;
   /** Layout that a decoder's graph must have; undefined when any will do. */
   readonly layout: 'generation' | undefined;
+  /** What the form cannot carry of planned weights, told before anything runs; absent where it carries everything. */
+  foresee?(weights: readonly PlannedWeight[], target: Target | undefined): readonly Finding[];
   /**
    * Writes into an existing folder; file names are the format's own. The model is not changed.
    * @throws unsupported when the model cannot be carried; resource errors.

@@ -7,7 +7,7 @@ import { safetensorsFormat } from './safetensors/card.ts';
 import { tensorflowJsFormat } from './tensorflowjs/card.ts';
 import { transformersJsFormat } from './transformersjs/card.ts';
 
-export type { FormatCard } from './format.ts';
+export type { FormatCard, PlannedWeight } from './format.ts';
 
 /** Every form in which a model can be written. */
 export const formats: readonly FormatCard[] = [

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { JsonObject } from '../../../families/family.ts';
 import { scatterColumns } from '../../../ir/column-order.ts';
-import type { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../ir/read.ts';
 import { DerivedTensor, MemoryTensor } from '../../../ir/tensor.ts';
 import { bytesToFloat, floatToBytes, unpackRows } from '../../../kernels/index.ts';
@@ -19,15 +18,14 @@ import { packWords, storedToWords, wordsPerRow } from '../packed-words.ts';
 import { groupIndexOf } from '../quantized/input-order.ts';
 import type { ScaleType } from '../quantized/modules.ts';
 import { type ModuleScheme, packedFacts, schemeOf } from '../quantized/schemes.ts';
-import { type PackedModule, type SplitWeights, splitWeights } from '../quantized/split.ts';
+import { foreseeSplit, type Obstacle, type PackedModule, type SplitWeights, splitWeights } from '../quantized/split.ts';
 import type { NamedTensor } from '../safetensors/write.ts';
 import { encodePackedZeroPoints } from './codec.ts';
 
 const options = z.strictObject({ dtype: storageType });
 
 /** Why pack-quantized checkpoints cannot hold a weight; undefined when they can. */
-export const compressedObstacle = ({ facts }: Pick<PackedTensor, 'facts'>): string | undefined => {
-  const { columns, groupSize } = facts;
+const compressedObstacle: Obstacle = ({ columns, groupSize }) => {
   return groupSize < columns && columns % groupSize !== 0
     ? `groups of ${groupSize} do not divide its ${columns} inputs`
     : undefined;
@@ -121,6 +119,7 @@ export const compressedTensorsFormat: FormatCard<z.output<typeof options>> = {
   summary: 'checkpoint folder for vLLM and transformers in the pack-quantized form of compressed-tensors, 2 to 8 bits',
   options,
   layout: undefined,
+  foresee: foreseeSplit('compressed-tensors', compressedObstacle),
   async write(model, directory, chosen, context) {
     const split = splitWeights(model, 'compressed-tensors', compressedObstacle);
     const dtype = storageTypeOf(chosen.dtype, model);

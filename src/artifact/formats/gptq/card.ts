@@ -17,7 +17,7 @@ import {
 import { wordsPerRow } from '../packed-words.ts';
 import { groupIndexOf } from '../quantized/input-order.ts';
 import { packedFacts, plainPattern, schemesOf } from '../quantized/schemes.ts';
-import { type PackedModule, type SplitWeights, splitWeights } from '../quantized/split.ts';
+import { foreseeSplit, type Obstacle, type PackedModule, type SplitWeights, splitWeights } from '../quantized/split.ts';
 import type { NamedTensor } from '../safetensors/write.ts';
 import { encodeWeights, encodeZeroPoints } from './codec.ts';
 import { type GptqFormat, gptqBits, gptqFormats } from './config.ts';
@@ -36,8 +36,7 @@ const options = z.strictObject({
 type GptqScaleType = 'float16' | 'bfloat16';
 
 /** Why GPTQ checkpoints cannot hold a weight; undefined when they can. */
-export const gptqObstacle = ({ facts }: Pick<PackedTensor, 'facts'>): string | undefined => {
-  const { rows, columns, bits } = facts;
+const gptqObstacle: Obstacle = ({ rows, columns, bits }) => {
   if (!gptqBits.some((known) => known === bits))
     return `its codes have ${bits} bits, GPTQ knows ${gptqBits.join(', ')}`;
   if (columns % 32 !== 0 || (rows * bits) % 32 !== 0)
@@ -118,6 +117,7 @@ export const gptqFormat: FormatCard<z.output<typeof options>> = {
   summary: 'GPTQ checkpoint folder for vLLM, transformers and GPTQModel: packed linear layers of 2, 3, 4 or 8 bits',
   options,
   layout: undefined,
+  foresee: foreseeSplit('GPTQ', gptqObstacle),
   async write(model, directory, chosen, context) {
     const split = splitWeights(model, 'GPTQ', gptqObstacle);
     const dtype = storageTypeOf(chosen.dtype, model);

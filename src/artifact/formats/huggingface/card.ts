@@ -14,6 +14,10 @@ export const huggingFaceFormat: FormatCard<z.output<typeof options>> = {
     'checkpoint folder of plain weights for transformers: config.json, model.safetensors; quantized ones dequantized',
   options,
   layout: undefined,
+  foresee: (weights) =>
+    weights.length === 0
+      ? []
+      : [{ kind: 'warning', text: `huggingface holds ${weights.length} quantized weights dequantized` }],
   async write(given, directory, chosen, context) {
     const model = withPackedWeights(given);
     const dtype = storageTypeOf(chosen.dtype, model);

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { cloneProgram } from '../../../ir/clone.ts';
 import type { Program } from '../../../ir/graph.ts';
-import type { FormatCard } from '../format.ts';
+import type { Finding } from '../../../recipe/events.ts';
+import type { FormatCard, PlannedWeight } from '../format.ts';
 import { weightFacts } from '../weight-facts.ts';
 import { liftDequantized } from './lift/dequantize.ts';
 import { liftBlockOperators } from './lift/operators.ts';
@@ -10,7 +11,7 @@ import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
 import type { LoweringReport } from './lower/report.ts';
 import { lowerForTarget } from './target/lower.ts';
-import type { Target } from './target/target.ts';
+import { newestTarget, type Target } from './target/target.ts';
 import { type ExternalData, writeOnnx } from './write.ts';
 
 const fileName = 'model.onnx';
@@ -33,11 +34,30 @@ const blockOptions = z.strictObject({
     .describe('Least precision of the products: 0 as the inputs, 1 float32, 2 float16, 3 bfloat16, 4 int8'),
 });
 
+/** Weights that block-wise operators cannot carry for their operator or their bits. */
+const foreseeBlocks = (weights: readonly PlannedWeight[], target: Target | undefined): Finding[] => {
+  const { name, productBits, lookupBits } = target ?? newestTarget;
+  const stored = (bits: number): number => (bits === 3 ? 4 : bits);
+  return weights.flatMap(({ site, op, bits }): Finding[] => {
+    if (op !== 'MatMul' && op !== 'Gemm' && op !== 'Gather')
+      return [{ kind: 'fact', site, text: `no block-wise operator reads a weight of ${op}: DequantizeLinear does` }];
+    if ((op === 'Gather' ? lookupBits : productBits).includes(stored(bits))) return [];
+    return [
+      {
+        kind: 'fact',
+        site,
+        text: `${name} has no block-wise operator of ${bits} bits for ${op}: another form is written`,
+      },
+    ];
+  });
+};
+
 interface CardFacts<Options> {
   readonly name: string;
   readonly summary: string;
   readonly options: z.ZodType<Options>;
   lower(program: Program, options: Options, target: Target): LoweringReport;
+  readonly foresee?: FormatCard['foresee'];
 }
 
 const onnxCard = <Options extends { readonly external_data: z.output<typeof externalData> }>(
@@ -47,6 +67,7 @@ const onnxCard = <Options extends { readonly external_data: z.output<typeof exte
   summary: facts.summary,
   options: facts.options,
   layout: undefined,
+  ...(facts.foresee ? { foresee: facts.foresee } : {}),
   async write(model, directory, options, context) {
     const program = cloneProgram(model.program);
     const lowering = lowerForTarget(program, context.target, (lowered, target) =>
@@ -81,6 +102,7 @@ export const onnxMatMulNBitsFormat = onnxCard({
   name: 'onnx-matmulnbits',
   summary: "ONNX with onnxruntime's block-wise operators (MatMulNBits, GatherBlockQuantized) for quantized weights",
   options: blockOptions,
+  foresee: foreseeBlocks,
   lower: (program, options, target) => {
     liftDequantized(program);
     return lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level, target });

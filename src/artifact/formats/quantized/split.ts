@@ -1,7 +1,8 @@
 import { CompressError } from '../../../errors.ts';
 import type { Model } from '../../../ir/model.ts';
-import { PackedTensor } from '../../../ir/packed-tensor.ts';
+import { type PackedFacts, PackedTensor } from '../../../ir/packed-tensor.ts';
 import type { Finding } from '../../../recipe/events.ts';
+import type { PlannedWeight } from '../format.ts';
 import { type StoredWeight, storedWeights } from '../huggingface/stored-weights.ts';
 import { withPackedWeights } from '../onnx/lift/lift.ts';
 
@@ -28,15 +29,26 @@ export interface SplitWeights {
 
 const moduleOf = (name: string): string => name.replace(/\.weight$/, '');
 
+/** Why a form cannot carry a packed linear layer; undefined when it can. */
+export type Obstacle = (facts: Pick<PackedFacts, 'rows' | 'columns' | 'bits' | 'groupSize'>) => string | undefined;
+
+const onlyLinear = 'only linear layers are stored in integers';
+
+/** What `splitWeights` would say of planned weights. */
+export const foreseeSplit =
+  (form: string, obstacle: Obstacle) =>
+  (weights: readonly PlannedWeight[]): Finding[] =>
+    weights.flatMap((weight): Finding[] => {
+      const reason = weight.op === 'MatMul' ? obstacle(weight) : onlyLinear;
+      if (reason === undefined) return [];
+      return [{ kind: 'warning', site: weight.site, text: `${form} holds its weight dequantized: ${reason}` }];
+    });
+
 /**
  * @param obstacle why a form cannot carry a packed linear layer; undefined when it can.
  * @throws as `storedWeights`; unsupported where nothing is packed.
  */
-export const splitWeights = (
-  given: Model,
-  form: string,
-  obstacle: (tensor: PackedTensor) => string | undefined,
-): SplitWeights => {
+export const splitWeights = (given: Model, form: string, obstacle: Obstacle): SplitWeights => {
   const model = withPackedWeights(given);
   const packed: PackedModule[] = [];
   const plain: StoredWeight[] = [];
@@ -46,8 +58,8 @@ export const splitWeights = (
     const reason = !(tensor instanceof PackedTensor)
       ? undefined
       : linear && name.endsWith('.weight') && tensor.shape.length === 2
-        ? obstacle(tensor)
-        : 'only linear layers are stored in integers';
+        ? obstacle(tensor.facts)
+        : onlyLinear;
     if (tensor instanceof PackedTensor && reason === undefined) {
       const { rows, columns, inputOrder } = tensor.facts;
       const matrix = tensor.inStoredOrder().seenAs({ shape: [rows, columns], layout: 'rows-first' });

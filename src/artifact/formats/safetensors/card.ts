@@ -13,6 +13,10 @@ export const safetensorsFormat: FormatCard<Record<string, never>> = {
   summary: "The graph's weights by name, as plain arrays; quantized ones dequantized",
   options: z.strictObject({}),
   layout: undefined,
+  foresee: (weights) =>
+    weights.length === 0
+      ? []
+      : [{ kind: 'warning', text: `safetensors holds ${weights.length} quantized weights dequantized` }],
   async write(model, directory, _options, context) {
     const tensors: NamedTensor[] = [];
     for (const graph of allGraphs(model.program))

@@ -4,7 +4,7 @@ import { gramBytes } from '../../../calibration/statistics/gram.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import type { SitePlan } from '../../stage.ts';
 import { methodNeedsInputs, needsGram, type WeightPlan, type WeightUnit } from './plan.ts';
-import { describeScheme, packedBytes, type WeightScheme } from './scheme.ts';
+import { describeScheme, groupSizeFor, packedBytes, type WeightScheme } from './scheme.ts';
 
 const rowOf = (site: Site): Pick<SitePlan, 'site' | 'op' | 'rows' | 'columns'> => ({
   site: site.name,
@@ -24,6 +24,7 @@ const unitRows = (unit: WeightUnit): SitePlan[] =>
       action,
       bytesBefore: siteTensor(site).byteLength,
       bytesAfter: packedBytes(unit.scheme, site.rows, site.columns),
+      packing: { bits: unit.scheme.bits, groupSize: groupSizeFor(unit.scheme, site.columns) },
     };
   });
 
