@@ -88,7 +88,7 @@ const subjects: Readonly<Record<string, Subject>> = {
       shuffle: true,
       samples,
     },
-    evaluation: { ...cifar, records: join(root, 'vision-cifar10-resnet/cifar10_test_jpeg_2000.bin') },
+    evaluation: { ...cifar, records: join(root, 'vision-cifar10-resnet/cifar10_test_jpeg_2000.bin'), samples: 1000 },
     ignore: [],
     groupSize: 'row',
     metrics: ['accuracy', 'kl'],

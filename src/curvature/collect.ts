@@ -6,6 +6,7 @@ import { CompressError } from '../errors.ts';
 import { bindingOf, bindSample } from '../execution/feeds.ts';
 import type { Engine, Feeds } from '../execution/session.ts';
 import { cloneProgram } from '../ir/clone.ts';
+import { foldConstants } from '../ir/edit/fold-constants.ts';
 import type { Program } from '../ir/graph.ts';
 import { tensorType } from '../ir/shape.ts';
 import { Random } from '../random.ts';
@@ -97,6 +98,7 @@ const differentiable = async (
       const array = feeds.get(input.name);
       if (array) input.type = tensorType(array.dtype, array.shape);
     }
+    foldConstants(fixed);
     return build(fixed);
   }
 };

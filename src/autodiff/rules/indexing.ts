@@ -1,4 +1,4 @@
-import { internalError } from '../../errors.ts';
+import { CompressError, internalError } from '../../errors.ts';
 import type { OperatorBuilder } from '../../ir/build.ts';
 import { intAttribute, textAttribute, type Value } from '../../ir/graph.ts';
 import { rankOf } from '../broadcast.ts';
@@ -122,7 +122,12 @@ const axesOf = (context: RuleContext, index: number): number[] => {
   if (rank === undefined) throw internalError('the rank must be known', { node: context.node.name });
   const given = constantIntegers(context.node, index);
   if (context.node.inputs[index] && !given)
-    throw internalError(`the axes of ${context.node.op} must be constant`, { node: context.node.name });
+    throw new CompressError({
+      code: 'unsupported',
+      message: `the axes of ${context.node.op} are computed, and a gradient is known only for constant ones`,
+      where: { node: context.node.name },
+      hint: 'Fix the sizes of the inputs, so that the axes can be folded into constants.',
+    });
   return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? Array.from({ length: rank }, (_, axis) => axis);
 };
 
