@@ -151,6 +151,22 @@ const resizing: readonly GradientCase[] = [
   },
 ];
 
+const einsum = (equation: string, inputs: GradientCase['inputs']): GradientCase => ({
+  name: `Einsum ${equation}`,
+  inputs,
+  body: `z = Einsum(${Object.keys(inputs).join(', ')}, equation="${equation}")`,
+});
+
+const summation: readonly GradientCase[] = [
+  einsum('...ij,...jk->...ik', { x: [2, 3, 4], y: [2, 4, 2] }),
+  einsum('...ij,jk', { x: [2, 2, 3], y: [3, 2] }),
+  einsum('b...i,b...i->b...', { x: [2, 3, 4], y: [2, 1, 4] }),
+  einsum('ij,jk', { x: [2, 3], y: [3, 4] }),
+  einsum('bii->bi', { x: [2, 3, 3] }),
+  einsum('ii', { x: [3, 3] }),
+  einsum('ij,jj,jk->ik', { x: [2, 3], y: [3, 3], w: [3, 2] }),
+];
+
 const pool = (name: string, attributes: string, shape: readonly number[] = [2, 2, 5, 6]): GradientCase => ({
   name: `AveragePool ${name}`,
   inputs: { x: shape },
@@ -186,7 +202,7 @@ const pooling: readonly GradientCase[] = [
   },
 ];
 
-for (const [name, cases] of Object.entries({ selection, resizing, pooling }))
+for (const [name, cases] of Object.entries({ selection, resizing, summation, pooling }))
   describe(`the gradient of ${name} equals central differences:`, () => {
     it.each(cases.map((test) => [test.name, test] as const))('%s', async (_name, test) => {
       await checkGradients(test);

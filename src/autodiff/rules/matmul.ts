@@ -1,6 +1,6 @@
-import { CompressError, internalError } from '../../errors.ts';
+import { internalError } from '../../errors.ts';
 import { dtypeOf, type OperatorBuilder } from '../../ir/build.ts';
-import { intAttribute, textAttribute, type Value } from '../../ir/graph.ts';
+import { intAttribute, type Value } from '../../ir/graph.ts';
 import { tensorType } from '../../ir/shape.ts';
 import { rankOf, shapeOf, sumToShapeOf } from '../broadcast.ts';
 import type { Rule } from '../rule.ts';
@@ -95,34 +95,4 @@ export const gemmRule: Rule = (context) => {
     context.wants(1) ? forB() : undefined,
     context.wants(2) ? forC() : undefined,
   ];
-};
-
-/** Einsum of one or two operands without ellipsis or repeated subscripts: the gradient is an Einsum of the other terms. */
-export const einsumRule: Rule = (context) => {
-  const { node, build, gradient } = context;
-  const equation = (node.text('equation') ?? '').replaceAll(' ', '');
-  const [left = '', right] = equation.split('->');
-  const terms = left.split(',');
-  const repeated = terms.some((term) => new Set(term).size !== term.length);
-  if (right === undefined || equation.includes('.') || repeated)
-    throw new CompressError({
-      code: 'unsupported',
-      message: `the gradient of Einsum '${equation}' is not supported: it has an ellipsis, a repeated subscript in one term or no explicit output`,
-      where: { node: node.name },
-      hint: 'Write it with an explicit output and one letter an axis.',
-    });
-  return terms.map((term, index) => {
-    if (!context.wants(index)) return undefined;
-    const others = terms.filter((_, other) => other !== index);
-    const known = new Set([...right, ...others.join('')]);
-    const kept = [...term].filter((letter) => known.has(letter)).join('');
-    const inputs = [gradient, ...node.inputs.filter((_, other) => other !== index)];
-    const product = build.call('Einsum', inputs, {
-      equation: textAttribute(`${[right, ...others].join(',')}->${kept}`),
-    });
-    const lost = [...term].flatMap((letter, axis) => (known.has(letter) ? [] : [axis]));
-    if (lost.length === 0) return product;
-    const widened = build.call('Unsqueeze', [product, build.integers(lost)]);
-    return build.call('Expand', [widened, build.call('Shape', [context.input(index)])]);
-  });
 };

@@ -22,7 +22,7 @@ const pick = (build: OperatorBuilder, vector: Value, index: number): Value =>
   build.call('Gather', [vector, build.integers([index])], { axis: intAttribute(0) });
 
 /** The unit matrix (length, length) in the element type of `like`. */
-const unitMatrix = (build: OperatorBuilder, length: Value, like: Value): Value => {
+export const unitMatrix = (build: OperatorBuilder, length: Value, like: Value): Value => {
   const count = build.call('Range', [
     build.scalar(0, 'int64'),
     build.call('Squeeze', [length, build.integers([0])]),

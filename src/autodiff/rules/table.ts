@@ -17,8 +17,9 @@ import {
   whereRule,
 } from './binary.ts';
 import { convolutionRule, transposedConvolutionRule } from './convolution.ts';
+import { einsumRule } from './einsum.ts';
 import { gatherElementsRule, gatherNdRule, gatherRule, padRule, scatterRule, sliceRule } from './indexing.ts';
-import { einsumRule, gemmRule, matmulRule } from './matmul.ts';
+import { gemmRule, matmulRule } from './matmul.ts';
 import {
   castRule,
   concatRule,
