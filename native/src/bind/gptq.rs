@@ -134,12 +134,8 @@ pub fn gptq_solve(
             scales: scales.to_vec(),
             zero_points: zero_points.map_or_else(|| vec![grid.middle() as u8; scales.len()], |zeros| zeros.to_vec()),
         });
-        let spec = GptqSpec {
-            grid,
-            grids: given.as_ref(),
-            block_size: options.block_size as usize,
-            drift: options.drift,
-        };
+        let spec =
+            GptqSpec { grid, grids: given.as_ref(), block_size: options.block_size as usize, drift: options.drift };
         // The lock is let go of before the work: other weights are solved with the same factor meanwhile.
         let factor = locked(&*shared?)?.clone().ok_or_else(|| Fault::internal("the inputs were not factored"))?;
         let (weight, size) = (&matrix.weight, matrix.size());

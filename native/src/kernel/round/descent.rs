@@ -9,7 +9,6 @@
 mod refit;
 
 use super::rtn::Size;
-use refit::ByGroup;
 use crate::kernel::control::Control;
 use crate::kernel::fault::{Fault, expect_length};
 use crate::kernel::linalg::Real;
@@ -17,6 +16,7 @@ use crate::kernel::linalg::add::add_scaled;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
+use refit::ByGroup;
 
 /// Rows and columns of a block.
 const BLOCK: usize = 64;

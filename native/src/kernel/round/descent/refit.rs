@@ -30,7 +30,8 @@ impl<T: Real> ByGroup<T> {
         let n = group.len();
         let mut columns: Vec<usize> = (0..n).collect();
         columns.sort_by_key(|&column| group[column]);
-        let mut begins: Vec<usize> = (0..n).filter(|&at| at == 0 || group[columns[at]] != group[columns[at - 1]]).collect();
+        let mut begins: Vec<usize> =
+            (0..n).filter(|&at| at == 0 || group[columns[at]] != group[columns[at - 1]]).collect();
         begins.push(n);
         let mut ordered = vec![T::default(); n * n];
         ordered.par_chunks_mut(n).zip(&columns).for_each(|(row, &i)| {
@@ -231,7 +232,10 @@ impl<T: Real> Fit<'_, T> {
             let preconditioned = self.alone(&rest);
             let next = dot(&rest, &preconditioned);
             let share = next / energy;
-            direction.iter_mut().zip(&preconditioned).for_each(|(direction, new)| *direction = new + share * *direction);
+            direction
+                .iter_mut()
+                .zip(&preconditioned)
+                .for_each(|(direction, new)| *direction = new + share * *direction);
             energy = next;
         }
         found
