@@ -10,7 +10,6 @@ import {
 } from '../../curvature/options.ts';
 import { choiceOf, curvatureOrder } from '../../curvature/removal/choices.ts';
 import type { WeightCosts } from '../../curvature/removal/costs.ts';
-import type { RankChoice } from '../factorize/low-rank.ts';
 import type { Edit } from './edit.ts';
 import type { Part } from './parts.ts';
 
@@ -23,7 +22,7 @@ export interface ChoiceContext {
   /** Numbers of channels that stay are multiples of this. */
   readonly multiple: number;
   /** Ranks of a site, 'dense' among them; undefined where a site is not factorised. */
-  readonly ranksOf: (site: Site) => Promise<CompressionChoice<RankChoice> | undefined>;
+  readonly ranksOf: (site: Site) => Promise<CompressionChoice<'dense' | number> | undefined>;
   /** What a site costs as it is. */
   readonly costOf: (site: Site) => OptionCost;
   readonly signal: AbortSignal;

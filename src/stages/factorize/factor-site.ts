@@ -1,11 +1,13 @@
 import { siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
+import { internalError } from '../../errors.ts';
 import { freshName } from '../../ir/edit/names.ts';
 import { intsAttribute, Node, Value } from '../../ir/graph.ts';
 import { arrayOfMatrix, type MatrixLayout } from '../../ir/matrix-layout.ts';
 import { MemoryTensor } from '../../ir/tensor.ts';
 import { floatToBytes } from '../../kernels/index.ts';
 import type { Factors } from './methods/method.ts';
+import type { TuckerFactors, TuckerRanks } from './methods/tucker.ts';
 
 /** Why a site cannot be written as two products; undefined when it can. */
 export const factorObstacle = (site: Site): string | undefined => {
@@ -58,9 +60,13 @@ const factorProduct = (site: Site, { left, right }: Factors, rank: number): Node
 };
 
 /** A convolution as one of `rank` outputs with the same filter places, and a pointwise one of them. */
-const factorConvolution = (site: Site, { left, right }: Factors, rank: number): Node => {
+const factorConvolution = (
+  site: Site,
+  { left, right }: Factors,
+  rank: number,
+  filter: readonly number[] = siteTensor(site).shape.slice(1),
+): Node => {
   const { node, rows, layout } = site;
-  const [, ...filter] = siteTensor(site).shape;
   const pointwise = filter.slice(1).map(() => 1);
   const { name, output } = namesFor(site);
   const attributes = new Map(node.attributes);
@@ -72,16 +78,46 @@ const factorConvolution = (site: Site, { left, right }: Factors, rank: number): 
   return insertBefore(site, new Node({ op: 'Conv', name, inputs: [site.input, inner], outputs: [output], attributes }));
 };
 
+/** Removes the constant of a site that nothing reads any more. */
+const dropWeight = (site: Site): void => {
+  if (site.weight.uses.length > 0 || site.graph.inputs.includes(site.weight)) return;
+  const { producer } = site.weight;
+  if (producer) site.graph.remove(producer);
+  else site.graph.initializers.delete(site.weight);
+};
+
 /**
  * Writes a site as two products of a rank. The second keeps the node (name, output, bias), so that what reads or looks
  * for the site's output finds it; the first has the site's role and block. Look sites up again afterwards.
  */
 export const factorSite = (site: Site, factors: Factors, rank: number): Node => {
   const first = site.op === 'Conv' ? factorConvolution(site, factors, rank) : factorProduct(site, factors, rank);
-  if (site.weight.uses.length === 0 && !site.graph.inputs.includes(site.weight)) {
-    const { producer } = site.weight;
-    if (producer) site.graph.remove(producer);
-    else site.graph.initializers.delete(site.weight);
-  }
+  dropWeight(site);
   return first;
+};
+
+/** Writes a convolution as three: pointwise to the inner channels, the filter, pointwise to the outputs with the bias. */
+export const factorTucker = (site: Site, { input, core, output }: TuckerFactors, ranks: TuckerRanks): void => {
+  const [, channels = 1, ...places] = siteTensor(site).shape;
+  const pointwise = places.map(() => 1);
+  const narrow = addConstant(site, input, [ranks.channels, channels, ...pointwise], {
+    layout: 'rows-first',
+    suffix: 'input',
+  });
+  const inner = new Value(freshName(site.graph, `${site.output.name}.input`));
+  const original = site.input;
+  factorConvolution(site, { left: output, right: core }, ranks.rows, [ranks.channels, ...places]);
+  const middle = site.node.inputs[0]?.producer;
+  if (!middle) throw internalError('a convolution lost its filter while it was factorised', { site: site.name });
+  middle.setInput(0, inner);
+  const first = new Node({
+    op: 'Conv',
+    name: freshName(site.graph, `${site.name}.input`),
+    inputs: [original, narrow],
+    outputs: [inner],
+    attributes: { kernel_shape: intsAttribute(pointwise) },
+  });
+  for (const [key, text] of site.node.metadata) first.metadata.set(key, text);
+  site.graph.insert(first, middle);
+  dropWeight(site);
 };

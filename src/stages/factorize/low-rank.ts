@@ -4,12 +4,13 @@ import type { CompressionChoice, CompressionOption, OptionCost } from '../../cur
 import { bitsOf } from '../../ir/data-type.ts';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
 import type { Decomposition } from './methods/method.ts';
+import type { TuckerRanks } from './methods/tucker.ts';
 import { lossesByRank } from './predict.ts';
 import { mostRank } from './select.ts';
 import type { SiteMoments } from './site-moments.ts';
 
-/** Keeps a weight dense, or writes it with factors of a rank. */
-export type RankChoice = 'dense' | number;
+/** Keeps a weight dense, writes it with two factors of a rank, or a convolution as three. */
+export type RankChoice = 'dense' | number | TuckerRanks;
 
 /** A site's decomposition and what each rank is predicted to lose, in nats an item. */
 export interface Spectrum {
@@ -36,7 +37,7 @@ export const spectrumOf = async (
 };
 
 /** What a site's weight costs as it is or with factors of a rank. */
-export const rankCost = (site: Site, rank: RankChoice, positionsPerItem: number): OptionCost => {
+export const rankCost = (site: Site, rank: 'dense' | number, positionsPerItem: number): OptionCost => {
   const { rows, columns } = site;
   const parameters = rank === 'dense' ? rows * columns : rank * (rows + columns);
   const bytes = (parameters * bitsOf(siteTensor(site).dtype)) / 8;
@@ -48,8 +49,8 @@ export const rankOptions = (
   site: Site,
   losses: Float64Array,
   { positionsPerItem, multiple }: { readonly positionsPerItem: number; readonly multiple: number },
-): CompressionChoice<RankChoice> => {
-  const options: CompressionOption<RankChoice>[] = [
+): CompressionChoice<'dense' | number> => {
+  const options: CompressionOption<'dense' | number>[] = [
     { kind: 'dense', label: 'dense', cost: rankCost(site, 'dense', positionsPerItem), loss: 0, data: 'dense' },
   ];
   for (let rank = multiple; rank <= mostRank(site); rank += multiple)

@@ -13,6 +13,8 @@ export interface FactorizeOptions {
   readonly budget: FactorBudget;
   /** Ranks by predicted loss, or the same share of every weight. */
   readonly allocation: 'curvature' | 'uniform';
+  /** Convolutions may also become three (Tucker-2). */
+  readonly tucker: boolean;
   /** Ranks are multiples of this. */
   readonly multiple: number;
   readonly refit: { readonly ridge: number | 'auto' } | undefined;
@@ -39,6 +41,10 @@ const factorizeInput = z.strictObject({
     .enum(['curvature', 'uniform'])
     .default('curvature')
     .describe('Ranks (and which weights stay whole) by predicted loss, or the same share of every weight.'),
+  tucker: z
+    .boolean()
+    .default(true)
+    .describe('Convolutions with filters of several places may also become three: channels, filter, outputs.'),
   rank_multiple: z.int().min(1).default(1).describe('Ranks are multiples of this; 8 or 16 suits most kernels.'),
   refit: z
     .union([
@@ -82,6 +88,7 @@ export const factorizeOptions = factorizeInput.transform((input, issues): Factor
     method: input.method,
     budget,
     allocation: input.allocation,
+    tucker: input.tucker,
     multiple: input.rank_multiple,
     refit: input.refit === false ? undefined : { ridge: input.refit === true ? 'auto' : input.refit.ridge },
     targets: input.targets ?? ['*'],

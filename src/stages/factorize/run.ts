@@ -9,11 +9,12 @@ import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRanks } from './allocate-ranks.ts';
-import { factorSite } from './factor-site.ts';
+import { factorSite, factorTucker } from './factor-site.ts';
 import { type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
 import type { FactorizeOptions } from './options.ts';
 import { selectFactored } from './select.ts';
 import { momentsOf } from './site-moments.ts';
+import { isSpatial, tuckerFactors, tuckerOptions } from './tucker-options.ts';
 
 const stage = 'factorize';
 
@@ -61,7 +62,7 @@ const findingsOf = (
   const findings: Finding[] = [
     {
       kind: 'fact',
-      text: `${factored} of ${choices.length} weights in two factors: ${share.toPrecision(3)} % of their parameters, predicted loss ${allocation.loss.toPrecision(3)} nats an item`,
+      text: `${factored} of ${choices.length} weights in factors: ${share.toPrecision(3)} % of their parameters, predicted loss ${allocation.loss.toPrecision(3)} nats an item`,
       facts,
     },
   ];
@@ -102,14 +103,21 @@ export const runFactorize = async (
     checkSignal(signal);
     const { losses } = await spectra.of(site);
     const positionsPerItem = moments.positionsPerItem(site);
-    choices.push(rankOptions(site, losses, { positionsPerItem, multiple: options.multiple }));
+    const { multiple } = options;
+    const ranked = rankOptions(site, losses, { positionsPerItem, multiple });
+    const tucker =
+      options.tucker && isSpatial(site)
+        ? await tuckerOptions(site, moments.of(site), { positionsPerItem, multiple, signal })
+        : [];
+    choices.push({ ...ranked, options: [...ranked.options, ...tucker] });
     const [done, total] = [choices.length, chosen.length];
     emit({ type: 'progress', task: 'decomposing weights', done, total, unit: 'weights', item: site.name });
   }
   const allocation = allocateRanks(choices, options);
   for (const [index, site] of chosen.entries()) {
     const { data: rank, loss, label } = allocation.picks[index]!;
-    if (rank !== 'dense') factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
+    if (typeof rank === 'number') factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
+    else if (rank !== 'dense') factorTucker(site, await tuckerFactors(site, moments.of(site), rank, signal), rank);
     emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);

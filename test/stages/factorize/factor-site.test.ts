@@ -11,8 +11,9 @@ import { inferShapes } from '../../../src/ir/inference/index.ts';
 import { parseProgram } from '../../../src/ir/text/parse.ts';
 import { verify } from '../../../src/ir/verify.ts';
 import { Random } from '../../../src/random.ts';
-import { factorObstacle, factorSite } from '../../../src/stages/factorize/factor-site.ts';
+import { factorObstacle, factorSite, factorTucker } from '../../../src/stages/factorize/factor-site.ts';
 import { plainSvd } from '../../../src/stages/factorize/methods/plain-svd.ts';
+import { decomposeTucker } from '../../../src/stages/factorize/methods/tucker.ts';
 
 const graphs: Readonly<Record<string, string>> = {
   MatMul: `x: float32[2, 3, 6]) -> (y: float32[2, 3, 5]) {
@@ -81,6 +82,39 @@ describe.each(Object.keys(graphs))('%s', (name) => {
     factorSite(site!, { left: new Float64Array(rows), right: new Float64Array(columns) }, 1);
     expect(measureCost(program).parameters).toBe(before - rows * columns + rows + columns);
   });
+});
+
+test('a convolution as three computes the same at full ranks', async () => {
+  const name = 'Conv with strides, padding and a bias';
+  const original = programOf(name);
+  const program = cloneProgram(original);
+  const [site] = findSites(program);
+  const { rows, columns } = site!;
+  const identity = (n: number): Float64Array =>
+    Float64Array.from({ length: n * n }, (_, index) => (index % (n + 1) === 0 ? 1 : 0));
+  const weight = Float64Array.from(readSiteMatrix(site!));
+  const ranks = { rows, channels: 3 };
+  const decomposition = await decomposeTucker({
+    weight,
+    rows,
+    columns,
+    channels: 3,
+    a: identity(columns),
+    b: undefined,
+  });
+  factorTucker(site!, await decomposition.factors(ranks), ranks);
+  expect(verify(program)).toEqual([]);
+  inferShapes(program);
+  const [before, after] = [await run(original, [2, 3, 7, 8]), await run(program, [2, 3, 7, 8])];
+  before.forEach((value, index) => {
+    expect(after[index]).toBeCloseTo(value, 4);
+  });
+  expect(findSites(program).map((one) => [one.name, one.rows, one.columns])).toEqual([
+    // Nine numbers are too few to be a site of their own.
+    ['up.right', rows, 27],
+    ['up', rows, rows],
+  ]);
+  expect([...program.graph.initializers].some(({ name: constant }) => constant === 'w')).toBe(false);
 });
 
 test('weights that have no two factors are named with the reason', () => {
