@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -67,6 +68,25 @@ describe('compress watch', () => {
         .split('\n')
         .map((line) => JSON.parse(line)),
     ).toEqual(story);
+  });
+
+  test('attaches to the run of another process by its output folder', { timeout: 120_000 }, async () => {
+    const place = freshFolder();
+    const file = writeRecipe(place, languageRecipe());
+    const main = join(import.meta.dirname, '../../src/cli/main.ts');
+    const other = spawn(process.execPath, ['--import', 'tsx', main, 'run', file], {
+      stdio: 'ignore',
+      env: { ...process.env, COMPRESS_CACHE: '' },
+    });
+    const { exitCode, out } = await capture(['watch', 'out', '--reporter', 'json'], place);
+    if (other.exitCode === null) await new Promise((resolve) => other.on('close', resolve));
+    expect(exitCode).toBe(0);
+    const types = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).type);
+    expect([types[0], types.at(-1)]).toEqual(['run-started', 'run-finished']);
+    expect(types).toContain('site-finished');
   });
 
   test('says when the process of a run is gone', async () => {
