@@ -111,6 +111,7 @@ const weightName = (codes: string): string => codes.replace(/_quantized$/, '');
  * inverse of `lowerToQdq` for matrices. Products whose activations are rounded too stay as they are.
  */
 export const liftDequantized = (program: Program): void => {
+  let lifted = false;
   for (const graph of graphsWithin(program.graph)) {
     const names = nameSource(graph);
     for (const node of [...graph.nodes]) {
@@ -119,7 +120,8 @@ export const liftDequantized = (program: Program): void => {
       if (!output || !parts) continue;
       const weight = graph.addInitializer(names.fresh(weightName(node.inputs[0]!.name)), packedOf(parts));
       replaceAllUses(output, weight, { graph });
+      lifted = true;
     }
   }
-  removeDead(program);
+  if (lifted) removeDead(program);
 };

@@ -59,10 +59,12 @@ const liftProduct = (node: Node, weight: Value, graph: Graph, fresh: (base: stri
  * is one constant again. Other forms (order of inputs, floating-point zero points) stay operators.
  */
 export const liftBlockOperators = (program: Program): void => {
+  let lifted = false;
   for (const graph of graphsWithin(program.graph)) {
     const names = nameSource(graph);
     const fresh = (base: string): string => names.fresh(base);
     for (const { constants, products, lookups } of findReaders(graph)) {
+      lifted = true;
       const packed = packedOfBlocks(constants);
       const { rows, columns } = packed.facts;
       const tied = lookups.length > 0;
@@ -80,7 +82,7 @@ export const liftBlockOperators = (program: Program): void => {
         liftProduct(node, tied ? transposed(weight, node, graph, fresh) : weight, graph, fresh);
     }
   }
-  removeDead(program);
+  if (lifted) removeDead(program);
 };
 
 const transposed = (weight: Value, before: Node, graph: Graph, fresh: (base: string) => string): Value => {
