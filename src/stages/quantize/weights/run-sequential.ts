@@ -18,6 +18,9 @@ import { type RoundedUnit, UnitRounder } from './round-unit.ts';
 import type { UnitDone } from './run-direct.ts';
 import { groupSizeFor } from './scheme.ts';
 
+/** Weights that are rounded side by side; the threads of libuv, in which kernels wait for their turn, are as many. */
+const atOnce = 4;
+
 export interface SequentialRun {
   readonly program: Program;
   readonly units: readonly WeightUnit[];
@@ -70,9 +73,14 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
       if (!found) return made;
       return { ...made, facts: { ...made.facts, ...found.facts }, fallbacks: [...made.fallbacks, ...found.fallbacks] };
     };
-    // Weights of a step do not wait for each other: kernels share the threads.
-    const results = await Promise.all(part.map(roundUnit));
-    return new Map(part.map((unit, index) => [unit, results[index]!]));
+    // Weights of a step do not wait for each other: kernels share the threads. A few at a time, for memory's sake.
+    const rounded = new Map<WeightUnit, RoundedUnit>();
+    for (let begin = 0; begin < part.length; begin += atOnce) {
+      const some = part.slice(begin, begin + atOnce);
+      const results = await Promise.all(some.map(roundUnit));
+      for (const [index, unit] of some.entries()) rounded.set(unit, results[index]!);
+    }
+    return rounded;
   };
 
   /** Rounds a step, in as many passes as memory asks for: all of them see the weights that the step began with. */
