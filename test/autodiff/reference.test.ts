@@ -112,5 +112,6 @@ describe.each(['llm-stories260k', 'llm-babyllama-tok105'])('gradients of %s', (n
         });
       });
     },
+    240_000,
   );
 });

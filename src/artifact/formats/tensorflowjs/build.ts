@@ -82,21 +82,22 @@ export const buildLayers = (topology: Topology, weights: readonly StoredWeight[]
     }
     const inputs = layer.inputs.map((name) => outputs.get(name)!);
     if (inputs.length === 0) refuse({ layer }, 'reads nothing');
-    const scope: LayerScope = {
-      layer,
+    const build = new OperatorBuilder(graph, layer.name);
+    const scopeOf = (inner: Layer): LayerScope => ({
+      layer: inner,
       inputs,
-      build: new OperatorBuilder(graph, layer.name),
+      build,
       shape: shapeOf(inputs[0]!),
-      shapeOf,
-      weightShape: (name) => weightOf(weights, layer, name)?.shape,
+      weightShape: (name) => weightOf(weights, inner, name)?.shape,
       weight: (name, arrange) => {
-        const weight = weightOf(weights, layer, name) ?? refuse({ layer }, `has no weight ${name} in the files`);
+        const weight = weightOf(weights, inner, name) ?? refuse({ layer: inner }, `has no weight ${name} in the files`);
         const arrangement = arrange(weight.shape);
         placed.set(weight.name, { weight, arrangement });
         return graph.addInitializer(weight.name, constantOf({ weight, arrangement }));
       },
-    };
-    outputs.set(layer.name, layerBuilders[layer.kind]!(scope));
+      within: scopeOf,
+    });
+    outputs.set(layer.name, layerBuilders[layer.kind]!(scopeOf(layer)));
   }
   const names = nameSource(graph);
   for (const name of topology.outputs) graph.outputs.push(namedOutput(graph, outputs.get(name), name, names, file));

@@ -13,11 +13,12 @@ export interface LayerScope {
   readonly inputs: readonly Value[];
   /** The first input's shape; its rank is known. */
   readonly shape: Shape;
-  shapeOf(value: Value): Shape;
   /** The shape of one of the layer's weights in the files; undefined where the files do not have it. */
   weightShape(name: string): readonly number[] | undefined;
   /** One of the layer's weights as a constant of the graph. @param name such as 'kernel'. */
   weight(name: string, arrange: (stored: readonly number[]) => Arrangement): Value;
+  /** The same inputs as a layer inside of this one sees them. */
+  within(layer: Layer): LayerScope;
 }
 
 /** Builds the graph of one layer; gives its output. */

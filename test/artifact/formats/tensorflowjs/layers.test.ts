@@ -147,6 +147,17 @@ const networks: Readonly<Record<string, () => layers.LayersModel>> = {
       L.simpleRNN({ ...plain, units: 3, returnSequences: true }),
       L.gru({ ...plain, units: 2, useBias: false }),
     ),
+  'recurrent layers in both directions': () =>
+    sequential(
+      L.bidirectional({
+        ...steps,
+        layer: L.lstm({ ...plain, units: 3, returnSequences: true }) as layers.RNN,
+        mergeMode: 'concat',
+      }),
+      L.bidirectional({ layer: L.gru({ ...plain, units: 4, returnSequences: true }) as layers.RNN, mergeMode: 'sum' }),
+      L.timeDistributed({ layer: L.dense({ units: 3, activation: 'tanh' }) }),
+      L.bidirectional({ layer: L.simpleRNN({ ...plain, units: 2 }) as layers.RNN, mergeMode: 'ave' }),
+    ),
   branches: () => {
     const a = layers.input({ shape: [4], name: 'a' });
     const b = layers.input({ shape: [4], name: 'b' });

@@ -36,6 +36,7 @@ import {
   repeatVectorLayer,
   reshapeLayer,
 } from './shape.ts';
+import { bidirectionalLayer, timeDistributedLayer } from './wrapper.ts';
 
 /** Layers by class name. */
 export const layerBuilders: Readonly<Record<string, LayerBuilder>> = {
@@ -48,6 +49,7 @@ export const layerBuilders: Readonly<Record<string, LayerBuilder>> = {
   AveragePooling2D: pooling('AveragePool'),
   AveragePooling3D: pooling('AveragePool'),
   BatchNormalization: batchNormalizationLayer,
+  Bidirectional: bidirectionalLayer,
   Concatenate: concatenateLayer,
   Conv1D: convolutionLayer,
   Conv2D: convolutionLayer,
@@ -87,6 +89,7 @@ export const layerBuilders: Readonly<Record<string, LayerBuilder>> = {
   Softmax: softmaxLayer,
   SpatialDropout1D: passThrough,
   ThresholdedReLU: thresholdedReluLayer,
+  TimeDistributed: timeDistributedLayer,
   UpSampling2D: upsamplingLayer,
   ZeroPadding2D: zeroPaddingLayer,
 };
