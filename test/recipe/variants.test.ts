@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runRecipe } from '../../src/recipe/run.ts';
 import { loadRecipe } from '../../src/recipe/load.ts';
+import { runRecipe } from '../../src/recipe/run.ts';
 import { builtRecipe } from '../../src/recipe/source.ts';
 import { sharedData } from '../shared.ts';
 
