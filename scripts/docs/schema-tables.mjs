@@ -1,6 +1,6 @@
 // Tables of options from JSON Schema: one line a key, nested keys dotted, alternatives told apart.
 
-const escape = (text) =>
+const cell = (text) =>
   text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;').replaceAll('{', '&#123;');
 
 const code = (value) => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``.replaceAll('|', '\\|');
@@ -59,7 +59,7 @@ export const optionTable = (schema) => {
   const rows = alternatives(schema).flatMap((each) => rowsOf(each));
   if (rows.length === 0) return 'It takes no options.\n';
   const lines = rows.map(
-    ({ name, kind, fallback, description }) => `| \`${name}\` | ${kind} | ${fallback} | ${escape(description)} |`,
+    ({ name, kind, fallback, description }) => `| \`${name}\` | ${kind} | ${fallback} | ${cell(description)} |`,
   );
   return ['| key | value | default | what it does |', '|---|---|---|---|', ...lines].join('\n') + '\n';
 };
