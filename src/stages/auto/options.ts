@@ -78,7 +78,9 @@ const autoInput = z.strictObject({
   steps: z
     .union([z.int().min(1).max(32), z.literal('auto')])
     .default('auto')
-    .describe('Deep budgets go in steps, with the curvature collected again (default auto: one for each fifth).'),
+    .describe(
+      'Deep budgets go in steps, with the curvature collected again (default auto: one, and one more for each fifth beyond two).',
+    ),
   refit: z
     .union([
       z.boolean(),

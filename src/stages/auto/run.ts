@@ -37,7 +37,7 @@ const goals = {
   operations: { measure: 'operations', scope: 'all' },
 } as const satisfies Record<string, Omit<ShareGoal, 'share'>>;
 
-/** Steps of a budget: one for each fifth that goes. */
+/** Steps of a budget: one for up to two fifths that go, one more for each further fifth. */
 const stepsFor = ({ steps }: Pick<AutoOptions, 'steps'>, share: number): number =>
   steps === 'auto' ? Math.max(1, Math.ceil((1 - share) / 0.2 - 1e-9) - 1) : steps;
 
