@@ -29,7 +29,7 @@ const measureOne = async (
   return result.value;
 };
 
-/** KL to the original in nats an item, on the first calibration samples; undefined for outputs that are no classes. */
+/** KL to the original in nats an item, on the first calibration samples. @throws for outputs that are no classes. */
 export const measureDivergence = async (program: Program, original: Program, context: StageContext): Promise<number> =>
   measureOne('kl', program, original, takeSamples(context.calibration!, mostSamples), context);
 

@@ -68,7 +68,7 @@ export const survey = async (request: SurveyRequest): Promise<Survey> => {
   const costs = new WeightCosts(program, scope);
   const spectra = new SiteSpectra(curvature, context);
   const perItem = (site: Site): number => positionsPerItem(curvature.sites.get(site.name)!);
-  const context_: ChoiceContext = {
+  const choosing: ChoiceContext = {
     curvature,
     costs,
     measure,
@@ -84,7 +84,7 @@ export const survey = async (request: SurveyRequest): Promise<Survey> => {
   const choices: CompressionChoice<readonly Edit[]>[] = [];
   for (const part of parts.parts) {
     checkSignal(signal);
-    choices.push(await choiceOfPart(part, context_));
+    choices.push(await choiceOfPart(part, choosing));
     const [done, total] = [choices.length, parts.parts.length];
     emit({ type: 'progress', task: 'options', done, total, unit: 'parts', item: part.name });
   }
