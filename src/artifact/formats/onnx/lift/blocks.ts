@@ -41,7 +41,7 @@ export const blocksOfProduct = (node: Node): BlockConstants | undefined => {
 };
 
 /** The codes of a lookup: a constant, or a constant in blocks that a Reshape turns into a matrix. */
-export const codesOfLookup = (node: Node): Value | undefined => {
+const codesOfLookup = (node: Node): Value | undefined => {
   const data = node.inputs[0];
   const reshape = data?.producer;
   return reshape?.op === 'Reshape' && reshape.domain === '' && constantOf(reshape.inputs[0]) ? reshape.inputs[0] : data;
