@@ -65,6 +65,7 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
     const resources = tellResources(emit);
     try {
       const report = await work(recipe, prepared, { cache, fresh: options.fresh ?? false, emit, signal });
+      clearInterval(resources);
       emit({ type: 'run-finished', outcome: report.outcome, peakMemoryBytes: peakMemory() });
       log.close();
       writeWhole(join(recipe.output, eventsName), readFileSync(folder.eventFile));
@@ -74,6 +75,7 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       return report;
     } catch (error) {
       const ended = signal.aborted ? interruption(error) : error;
+      clearInterval(resources);
       emit({
         type: 'run-finished',
         outcome: outcomeOf(ended),
@@ -82,7 +84,6 @@ export const runRecipe = async (recipe: Recipe, options: RunOptions = {}): Promi
       });
       throw ended;
     } finally {
-      clearInterval(resources);
       unwatch();
       log.close();
     }
