@@ -112,7 +112,7 @@ max_memory: lots
 
   test('options of a stage name the values that are possible', () => {
     const [problem] = problemsOf('model: m\noutput: o\nstages:\n  - quantize: { weights: { bits: 5 } }\n');
-    expect(problem).toBe('4:34 expected 2, 3, 4 or 8, found 5');
+    expect(problem).toBe('4:34 expected auto, 2, 3, 4 or 8, found 5');
   });
 
   test('problems inside a dataset text are placed at the text', () => {
