@@ -1,8 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseExample } from '../cli/parse-example.ts';
+import { parseExample, wordsOf } from '../cli/parse-example.ts';
+import { freshFolder } from '../recipe/tiny-run.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const pages = [
@@ -61,6 +71,33 @@ describe('the documentation', () => {
     expect(codes.length).toBeGreaterThan(10);
     const anchors = anchorsOf(readFileSync(join(root, 'docs/troubleshooting.md'), 'utf8'));
     for (const code of codes) expect(anchors).toContain(code);
+  });
+});
+
+describe('the tutorial', () => {
+  const main = join(root, 'dist', 'cli', 'main.js');
+  const ready = existsSync(main) && existsSync(join(root, 'fixtures/made/tiny-llama'));
+  const lines = blocks(readFileSync(join(root, 'docs/tutorial.md'), 'utf8'), 'sh')
+    .join('\n')
+    .split('\n')
+    .filter((line) => line.startsWith('compress '));
+
+  test.skipIf(!ready)('runs from its first line to its last', { timeout: 300_000 }, () => {
+    const folder = freshFolder();
+    symlinkSync(join(root, 'fixtures'), join(folder, 'fixtures'), 'junction');
+    expect(lines.length).toBeGreaterThan(4);
+    for (const line of lines) {
+      const [, ...args] = wordsOf(line);
+      const { status, stderr } = spawnSync(process.execPath, [main, ...args], {
+        cwd: folder,
+        encoding: 'utf8',
+        env: { ...process.env, CI: 'true', COMPRESS_CACHE: join(folder, 'cache') },
+      });
+      expect(status, `${line}\n${stderr}`).toBe(0);
+    }
+    for (const output of ['out/tiny-w4', 'out/small'])
+      for (const file of ['manifest.json', 'report.html', 'README.md'])
+        expect(existsSync(join(folder, output, file)), `${output}/${file}`).toBe(true);
   });
 });
 
