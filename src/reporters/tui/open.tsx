@@ -6,6 +6,9 @@ import { App } from './app.tsx';
 import { LiveRun } from './live-run.ts';
 import { Pacer } from './pacer.ts';
 
+/** Events that change the whole picture, few in a run: they are drawn at once. */
+const turns = new Set<TimedEvent['type']>(['stage-started', 'stage-cached', 'stage-finished', 'paused', 'resumed']);
+
 /** A reporter that knows what drawing has cost. */
 export interface TuiReporter extends Reporter {
   readonly drawingMs: number;
@@ -32,7 +35,8 @@ export const openTui = (target: ReporterTarget, terminal: Terminal, options: Rep
   return {
     listener: (event: TimedEvent) => {
       run.apply(event);
-      pacer.request();
+      if (turns.has(event.type)) pacer.now();
+      else pacer.request();
       if (event.type !== 'run-finished') return;
       close();
       const { style } = target;

@@ -20,6 +20,7 @@ const processorMs = (): number => {
 export class Pacer {
   readonly #draw: () => void;
   readonly #costsMs: number[] = [];
+  #begun = false;
   #lastMs = Number.NEGATIVE_INFINITY;
   #spentMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -56,7 +57,9 @@ export class Pacer {
     const cost = processorMs() - begin;
     this.#lastMs = performance.now();
     this.#spentMs += cost;
-    this.#costsMs.push(cost);
+    // The first frame also loads and compiles what draws: it says nothing of the next ones.
+    if (this.#begun) this.#costsMs.push(cost);
+    this.#begun = true;
     if (this.#costsMs.length > remembered) this.#costsMs.shift();
     this.#idle = setTimeout(() => this.request(), Math.max(idleMs, this.intervalMs)).unref();
   }
