@@ -20,7 +20,8 @@ const processorMs = (): number => {
 export class Pacer {
   readonly #draw: () => void;
   readonly #costsMs: number[] = [];
-  #begun = false;
+  /** When the first frame was drawn. */
+  #beginMs: number | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
   #spentMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -30,11 +31,13 @@ export class Pacer {
     this.#draw = draw;
   }
 
-  /** Time from one frame to the next in milliseconds, by what the last ones have cost. */
+  /** Time from one frame to the next in milliseconds, by what the last ones and all together have cost. */
   get intervalMs(): number {
     const sorted = [...this.#costsMs].sort((a, b) => a - b);
     const cost = sorted[Math.floor(sorted.length / 2)] ?? 0;
-    return Math.min(longestMs, Math.max(shortestMs, cost / greatestShare));
+    const elapsed = this.#beginMs === undefined ? 0 : performance.now() - this.#beginMs;
+    const debt = Math.max(0, this.#spentMs - greatestShare * elapsed);
+    return Math.min(longestMs, Math.max(shortestMs, (cost + debt) / greatestShare));
   }
 
   /** Processor time that all frames together have taken. */
@@ -58,8 +61,8 @@ export class Pacer {
     this.#lastMs = performance.now();
     this.#spentMs += cost;
     // The first frame also loads and compiles what draws: it says nothing of the next ones.
-    if (this.#begun) this.#costsMs.push(cost);
-    this.#begun = true;
+    if (this.#beginMs !== undefined) this.#costsMs.push(cost);
+    this.#beginMs ??= this.#lastMs - cost;
     if (this.#costsMs.length > remembered) this.#costsMs.shift();
     this.#idle = setTimeout(() => this.request(), Math.max(idleMs, this.intervalMs)).unref();
   }
