@@ -94,8 +94,8 @@ describe('the github reporter', () => {
   });
 
   test('names files as the checkout has them', async () => {
-    vi.stubEnv('GITHUB_WORKSPACE', '/home/runner/work');
-    const error = new CompressError({ code: 'recipe', message: 'no', where: { file: '/home/runner/work/a,b/r.yaml' } });
+    vi.stubEnv('GITHUB_WORKSPACE', '/checkout');
+    const error = new CompressError({ code: 'recipe', message: 'no', where: { file: '/checkout/a,b/r.yaml' } });
     expect((await tell('github', [], { error })).annotations[0]).toBe('::error file=a%2Cb/r.yaml,title=compress::no\n');
   });
 

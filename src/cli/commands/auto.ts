@@ -1,6 +1,7 @@
 import type { CommandModule } from '../command.ts';
-import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
-import { addRunFlags, runAndReport } from '../run-recipe.ts';
+import { type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
+import { runAndReport } from '../run-recipe.ts';
+import { configureStage, stageFlags } from '../stage-command.ts';
 
 const stage = ['stages', 0, 'auto'] as const;
 
@@ -74,7 +75,7 @@ const autoFlags: readonly RecipeFlag[] = [
   },
 ];
 
-const flags = [...autoFlags, ...outputFlags, ...commonFlags];
+const flags = stageFlags(autoFlags);
 
 /** `--kinds low-rank,removal` and `--kinds low-rank --kinds removal` are the same. */
 const splitKinds = (kinds: readonly string[]): string[] => kinds.flatMap((text) => text.split(','));
@@ -82,11 +83,9 @@ const splitKinds = (kinds: readonly string[]): string[] => kinds.flatMap((text) 
 /** One auto stage without a recipe file. */
 export const autoCommand: CommandModule = {
   configure(command) {
-    command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
-    addRecipeFlags(command, flags);
-    addRunFlags(command);
-    command.addHelpText(
-      'after',
+    configureStage(
+      command,
+      flags,
       `
 DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or images:folder,labels=labels.csv.
 

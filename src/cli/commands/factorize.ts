@@ -1,6 +1,5 @@
-import type { CommandModule } from '../command.ts';
-import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
-import { addRunFlags, runAndReport } from '../run-recipe.ts';
+import type { RecipeFlag } from '../recipe-flags.ts';
+import { stageCommand } from '../stage-command.ts';
 
 const stage = ['stages', 0, 'factorize'] as const;
 
@@ -61,33 +60,15 @@ const factorizeFlags: readonly RecipeFlag[] = [
   },
 ];
 
-const flags = [...factorizeFlags, ...outputFlags, ...commonFlags];
-
 /** One factorize stage without a recipe file. */
-export const factorizeCommand: CommandModule = {
-  configure(command) {
-    command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
-    addRecipeFlags(command, flags);
-    addRunFlags(command);
-    command.addHelpText(
-      'after',
-      `
+export const factorizeCommand = stageCommand(
+  'factorize',
+  factorizeFlags,
+  `
 DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or images:folder,labels=labels.csv.
 
 Examples:
   $ compress factorize checkpoint --output out/low-rank --ratio 0.2 --calibration text:corpus.txt,window=512,samples=64
   $ compress factorize cnn.onnx --output out/fast --operations 0.3 --calibration images:photos
   $ compress factorize model.onnx --output out/careful --max-kl 0.01 --calibration text:corpus.txt --ignore 'role:q'`,
-    );
-  },
-
-  async run(args, options, context) {
-    const recipe = await recipeFromFlags(
-      { model: { path: args[0] }, stages: [{ factorize: {} }] },
-      flags,
-      options,
-      context.io.directory,
-    );
-    return runAndReport(recipe, options, context);
-  },
-};
+);

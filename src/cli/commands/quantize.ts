@@ -1,6 +1,5 @@
-import type { CommandModule } from '../command.ts';
-import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
-import { addRunFlags, runAndReport } from '../run-recipe.ts';
+import type { RecipeFlag } from '../recipe-flags.ts';
+import { stageCommand } from '../stage-command.ts';
 
 const stage = ['stages', 0, 'quantize'] as const;
 
@@ -74,17 +73,11 @@ const quantizeFlags: readonly RecipeFlag[] = [
   },
 ];
 
-const flags = [...quantizeFlags, ...outputFlags, ...commonFlags];
-
 /** One quantize stage without a recipe file. */
-export const quantizeCommand: CommandModule = {
-  configure(command) {
-    command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
-    addRecipeFlags(command, flags);
-    addRunFlags(command);
-    command.addHelpText(
-      'after',
-      `
+export const quantizeCommand = stageCommand(
+  'quantize',
+  quantizeFlags,
+  `
 DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or images:folder,labels=labels.csv.
 
 Examples:
@@ -92,16 +85,4 @@ Examples:
   $ compress quantize checkpoint --output out/gptq --bits 4 --calibration text:corpus.txt,window=512,samples=64
   $ compress quantize cnn.onnx --output out/int8 --activations static --calibration images:photos
   $ compress quantize model.onnx --output out/half --precision float16`,
-    );
-  },
-
-  async run(args, options, context) {
-    const recipe = await recipeFromFlags(
-      { model: { path: args[0] }, stages: [{ quantize: {} }] },
-      flags,
-      options,
-      context.io.directory,
-    );
-    return runAndReport(recipe, options, context);
-  },
-};
+);

@@ -1,6 +1,5 @@
-import type { CommandModule } from '../command.ts';
-import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
-import { addRunFlags, runAndReport } from '../run-recipe.ts';
+import type { RecipeFlag } from '../recipe-flags.ts';
+import { stageCommand } from '../stage-command.ts';
 
 const stage = ['stages', 0, 'share'] as const;
 
@@ -61,17 +60,11 @@ const shareFlags: readonly RecipeFlag[] = [
   },
 ];
 
-const flags = [...shareFlags, ...outputFlags, ...commonFlags];
-
 /** One share stage without a recipe file. */
-export const shareCommand: CommandModule = {
-  configure(command) {
-    command.argument('<model>', 'a folder with a checkpoint, an earlier output, or an .onnx file with numbered blocks');
-    addRecipeFlags(command, flags);
-    addRunFlags(command);
-    command.addHelpText(
-      'after',
-      `
+export const shareCommand = stageCommand(
+  'share',
+  shareFlags,
+  `
 DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64.
 Sharing makes files smaller, not models faster: operations stay, or grow by private products.
 
@@ -79,16 +72,5 @@ Examples:
   $ compress share checkpoint --output out/shared --ratio 0.2 --calibration text:corpus.txt,window=512,samples=64
   $ compress share checkpoint --output out/tied --method tied --group 2 --calibration text:corpus.txt
   $ compress share checkpoint --output out/atoms --method atoms --targets role:q --targets role:k --calibration text:corpus.txt`,
-    );
-  },
-
-  async run(args, options, context) {
-    const recipe = await recipeFromFlags(
-      { model: { path: args[0] }, stages: [{ share: {} }] },
-      flags,
-      options,
-      context.io.directory,
-    );
-    return runAndReport(recipe, options, context);
-  },
-};
+  'a folder with a checkpoint, an earlier output, or an .onnx file with numbered blocks',
+);

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Recipe } from '../../recipe/recipe.ts';
 import type { CommandModule } from '../command.ts';
-import { addRecipeFlags, commonFlags, outputFlags, type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
-import { addRunFlags, runAndReport } from '../run-recipe.ts';
+import { type RecipeFlag, recipeFromFlags } from '../recipe-flags.ts';
+import { runAndReport } from '../run-recipe.ts';
+import { configureStage, stageFlags } from '../stage-command.ts';
 
 const stage = ['stages', 0, 'slice'] as const;
 
@@ -82,20 +83,14 @@ const sliceFlags: readonly RecipeFlag[] = [
   },
 ];
 
-const flags = [...sliceFlags, ...outputFlags, ...commonFlags];
+const flags = stageFlags(sliceFlags);
 
 /** One slice stage without a recipe file. */
 export const sliceCommand: CommandModule = {
   configure(command) {
-    command.argument('<model>', 'an .onnx file, or a folder with a checkpoint or an earlier output');
-    addRecipeFlags(command, flags);
-    addRunFlags(command);
-    command.option(
-      '--emit <sizes>',
-      'several models from one order: shares of the model that are left, such as 0.75,0.5,0.25, each in a folder of its own',
-    );
-    command.addHelpText(
-      'after',
+    configureStage(
+      command,
+      flags,
       `
 DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or images:folder,labels=labels.csv.
 What can be removed from a model, and why the rest cannot: compress inspect MODEL --groups
@@ -106,6 +101,10 @@ Examples:
   $ compress slice model.onnx --output out/plain --ratio 0.1 --method magnitude
   $ compress slice checkpoint --output out/sizes --emit 0.75,0.5,0.25 --calibration text:corpus.txt,window=512 \\
       --evaluation text:held-out.txt,window=512 --metric perplexity --metric latency`,
+    );
+    command.option(
+      '--emit <sizes>',
+      'several models from one order: shares of the model that are left, such as 0.75,0.5,0.25, each in a folder of its own',
     );
   },
 
