@@ -3,7 +3,7 @@ import type { JsonObject } from '../../../families/family.ts';
 import { scatterColumns } from '../../../ir/column-order.ts';
 import { intTensor } from '../../../ir/read.ts';
 import { DerivedTensor, MemoryTensor } from '../../../ir/tensor.ts';
-import { bytesToFloat, floatToBytes, unpackRows } from '../../../kernels/index.ts';
+import { floatToBytes, unpackRows } from '../../../kernels/index.ts';
 import type { FormatCard } from '../format.ts';
 import {
   scaleFinding,
@@ -130,13 +130,7 @@ export const compressedTensorsFormat: FormatCard<z.output<typeof options>> = {
     const tied = !split.packed.some(({ path }) => path === 'lm_head') && !split.plainLinear.includes('lm_head');
     const config = { ...withStorageType(model.config ?? {}, dtype), quantization_config: describe(split, tied) };
     const files = await writeCheckpoint(directory, { config, tensors }, context);
-    const rounded = scaleFinding(
-      (function* () {
-        for (const { tensor } of split.packed) yield tensor.facts.scales;
-      })(),
-      dtype,
-      (values) => bytesToFloat(floatToBytes(values, dtype), dtype),
-    );
+    const rounded = scaleFinding(split.packed, dtype);
     return {
       files,
       entry: weightsName,

@@ -3,7 +3,7 @@ import { CompressError } from '../../../errors.ts';
 import type { JsonObject } from '../../../families/family.ts';
 import type { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { DerivedTensor, MemoryTensor } from '../../../ir/tensor.ts';
-import { bytesToFloat, floatToBytes, transposeF32 } from '../../../kernels/index.ts';
+import { transposeF32 } from '../../../kernels/index.ts';
 import type { FormatCard } from '../format.ts';
 import {
   scaleFinding,
@@ -140,13 +140,7 @@ export const gptqFormat: FormatCard<z.output<typeof options>> = {
     const config = { ...withStorageType(model.config ?? {}, dtype), quantization_config: description };
     const json = { 'quantize_config.json': description };
     const files = await writeCheckpoint(directory, { config, json, tensors }, context);
-    const rounded = scaleFinding(
-      (function* () {
-        for (const { tensor } of split.packed) yield tensor.facts.scales;
-      })(),
-      scaleType,
-      (values) => bytesToFloat(floatToBytes(values, scaleType), scaleType),
-    );
+    const rounded = scaleFinding(split.packed, scaleType);
     return {
       files,
       entry: weightsName,

@@ -9,7 +9,7 @@ import type { Model } from '../../../ir/model.ts';
 import { PackedTensor } from '../../../ir/packed-tensor.ts';
 import { readFloats } from '../../../ir/read.ts';
 import { DerivedTensor, type Tensor } from '../../../ir/tensor.ts';
-import { narrowFloats } from '../../../kernels/index.ts';
+import { bytesToFloat, floatToBytes, narrowFloats } from '../../../kernels/index.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import type { WriteOptions, WrittenFile } from '../../written-file.ts';
 import { type ScaleType, scaleTypes } from '../quantized/modules.ts';
@@ -52,16 +52,16 @@ export const storedAs = (name: string, tensor: Tensor, dtype: ScaleType): Tensor
 
 /** What rounding scales to a type changes, over all modules; undefined where nothing changes. */
 export const scaleFinding = (
-  scales: Iterable<Float32Array>,
+  packed: readonly { readonly tensor: PackedTensor }[],
   dtype: ScaleType,
-  round: (values: Float32Array) => Float32Array,
 ): Finding | undefined => {
   if (dtype === 'float32') return undefined;
   let changed = 0;
   let count = 0;
   let largest = 0;
-  for (const exact of scales) {
-    const rounded = round(exact);
+  for (const { tensor } of packed) {
+    const exact = tensor.facts.scales;
+    const rounded = bytesToFloat(floatToBytes(exact, dtype), dtype);
     count += exact.length;
     for (let index = 0; index < exact.length; index++) {
       const change = Math.abs(rounded[index]! - exact[index]!);
