@@ -95,7 +95,7 @@ for (const { name, folder, window, training, evaluation, cut, bos } of subjects)
   print([name, 'float32', '', plain.perplexity!.toFixed(4), '0', '', String(encodeProgram(model.program).byteLength)]);
   for (const method of given.method.split(','))
     for (const { name: setting, weights } of settings) {
-      if (!setting.startsWith(given.setting)) continue;
+      if (!setting.includes(given.setting)) continue;
       const rows: { values: Readonly<Record<string, number>>; bytes: number; seconds: number }[] = [];
       for (let seed = 0; seed < (method === 'rtn' ? 1 : Number(given.seeds)); seed++) {
         const drawn = { tokens: join(directory, training), ...start, window, samples: 64, shuffle: true };
