@@ -5,7 +5,7 @@ import { gramObstacle } from '../../calibration/statistics/gram.ts';
 import type { Model } from '../../ir/model.ts';
 import { factorObstacle } from '../factorize/factor-site.ts';
 import { mostRank } from '../factorize/select.ts';
-import { selectSites } from '../quantize/weights/select.ts';
+import { selectSites } from '../select-sites.ts';
 import { prepareForSlicing } from '../slice/prepare.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
 import type { AutoOptions } from './options.ts';

@@ -19,7 +19,7 @@ import type { Finding } from '../../recipe/events.ts';
 import { factorObstacle } from '../factorize/factor-site.ts';
 import { rankCost, rankOptions } from '../factorize/low-rank.ts';
 import { mostRank } from '../factorize/select.ts';
-import { selectSites } from '../quantize/weights/select.ts';
+import { selectSites } from '../select-sites.ts';
 import { sliceStatistics } from '../slice/statistics.ts';
 import type { StageContext } from '../stage.ts';
 import { applyEdits, type Edit } from './edit.ts';

@@ -8,7 +8,7 @@ import { plainWeight } from '../../training/weights/plain.ts';
 import { quantizedWeight } from '../../training/weights/quantized.ts';
 import { scaledWeight } from '../../training/weights/scaled.ts';
 import type { TrainedWeight } from '../../training/weights/weight.ts';
-import { compileSelector, findUnmatched } from '../quantize/weights/select.ts';
+import { compileSelector, findUnmatched } from '../select-sites.ts';
 import type { DistillOptions } from './options.ts';
 
 export interface Selection {

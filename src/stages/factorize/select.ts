@@ -2,7 +2,7 @@ import { findSites, type Site } from '../../analysis/sites.ts';
 import { gramObstacle } from '../../calibration/statistics/gram.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { selectSites } from '../quantize/weights/select.ts';
+import { selectSites } from '../select-sites.ts';
 import { factorObstacle } from './factor-site.ts';
 
 export interface FactorSelection {

@@ -3,13 +3,13 @@ import { findSites } from '../../analysis/sites.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Model } from '../../ir/model.ts';
 import { graphsWithin } from '../../ir/walk.ts';
+import { selectSites } from '../select-sites.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
 import type { QuantizeOptions } from './options.ts';
 import type { PrecisionOptions } from './precision/options.ts';
 import type { RefineOptions } from './refine/options.ts';
 import { planWeights } from './weights/plan.ts';
 import { planRows, planSummary } from './weights/plan-sites.ts';
-import { selectSites } from './weights/select.ts';
 
 /** Bytes of all constants of a program. */
 const constantBytes = (program: Program): number => {

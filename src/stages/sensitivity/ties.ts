@@ -1,6 +1,6 @@
 import { findResidualWriters } from '../../analysis/residual-writers.ts';
 import type { Node, Program, Value } from '../../ir/graph.ts';
-import { compileSelector } from '../quantize/weights/select.ts';
+import { compileSelector } from '../select-sites.ts';
 import type { Tie } from './options.ts';
 import type { Unit } from './units.ts';
 

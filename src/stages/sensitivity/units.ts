@@ -3,7 +3,7 @@ import { findSites, type Site } from '../../analysis/sites.ts';
 import type { Program, Value } from '../../ir/graph.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { selectSites } from '../quantize/weights/select.ts';
+import { selectSites } from '../select-sites.ts';
 import type { SensitivityOptions } from './options.ts';
 
 /** One constant whose width is to be chosen, and every site that reads it. */

@@ -4,7 +4,7 @@ import { gramObstacle } from '../../calibration/statistics/gram.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
 import { factorObstacle } from '../factorize/factor-site.ts';
-import { selectSites } from '../quantize/weights/select.ts';
+import { selectSites } from '../select-sites.ts';
 import type { ShareOptions } from './options.ts';
 
 /** Sites of different layers that do the same and may read the same weights, in the order of layers. */

@@ -7,7 +7,7 @@ import { type RemovalPool, removalPools } from '../../curvature/removal/pools.ts
 import { CompressError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { compileSelector, findUnmatched } from '../quantize/weights/select.ts';
+import { compileSelector, findUnmatched } from '../select-sites.ts';
 import type { SliceOptions } from './options.ts';
 
 /** Channels that the options allow to go, and why others stay. */

@@ -3,7 +3,7 @@ import type { Node, Program, Value } from '../../../ir/graph.ts';
 import { roleKey } from '../../../ir/model.ts';
 import { nodesWithin } from '../../../ir/walk.ts';
 import type { Finding } from '../../../recipe/events.ts';
-import { compileSelector, findUnmatched, type Selectable } from '../weights/select.ts';
+import { compileSelector, findUnmatched, type Selectable } from '../../select-sites.ts';
 import { delicateOperators, halfObstacle } from './operators.ts';
 
 /** Nodes that stay as they are, each with the reason. */

@@ -4,13 +4,13 @@ import { gramObstacle } from '../../../calibration/statistics/gram.ts';
 import type { Program, Use, Value } from '../../../ir/graph.ts';
 import { graphsWithin } from '../../../ir/walk.ts';
 import type { Finding } from '../../../recipe/events.ts';
+import { compileSelector, findUnmatched, selectSites } from '../../select-sites.ts';
 import { type RoundingMethodName, roundingMethods } from '../methods/index.ts';
 import type { WeightOptions } from '../options.ts';
 import { allocatedScheme } from './allocation.ts';
 import { expectUnquantized, isPacked } from './already.ts';
 import { automaticMethod } from './automatic.ts';
 import { clipNeedsGram, describeScheme, type WeightScheme } from './scheme.ts';
-import { compileSelector, findUnmatched, selectSites } from './select.ts';
 
 /** One constant to round, and every site that reads it: tied weights are rounded once. */
 export interface WeightUnit {

@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein';
 import picomatch from 'picomatch';
-import type { Site } from '../../../analysis/sites.ts';
-import { CompressError } from '../../../errors.ts';
-import type { Finding } from '../../../recipe/events.ts';
+import type { Site } from '../analysis/sites.ts';
+import { CompressError } from '../errors.ts';
+import type { Finding } from '../recipe/events.ts';
 
 /** What a pattern looks at; a Site is one. */
 export interface Selectable {

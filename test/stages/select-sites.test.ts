@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { CompressError } from '../../../../src/errors.ts';
-import { compileSelector, findUnmatched, type Selectable } from '../../../../src/stages/quantize/weights/select.ts';
+import type { CompressError } from '../../src/errors.ts';
+import { compileSelector, findUnmatched, type Selectable } from '../../src/stages/select-sites.ts';
 
 const site = (name: string, op = 'MatMul', role?: string, weight = `${name}.weight`): Selectable => ({
   name,
