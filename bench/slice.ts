@@ -9,21 +9,26 @@ import { WeightCosts } from '../src/curvature/removal/costs.ts';
 import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import type { Model } from '../src/ir/model.ts';
+import { autoStage } from '../src/stages/auto/index.ts';
+import { factorizeStage } from '../src/stages/factorize/index.ts';
 import { memoryStore } from '../src/stages/memory-store.ts';
 import { sliceStage } from '../src/stages/slice/index.ts';
+import type { Stage } from '../src/stages/stage.ts';
 import { measure } from './measured.ts';
 
 /**
- * Quality of the shared models after channels were removed, under the protocol of the design notes: 64 windows (or
+ * Quality of the shared models after their structure was made smaller, under the protocol of the design notes: 64 windows (or
  * images of the training sample) drawn by a seed, no training; the validation stories scored token by token, or the
  * test images.
  *
  *   npx tsx bench/slice.ts --model stories260k --ratio 0.125,0.25 [--options '{"method":"flap"}'] [--seeds 3] [--samples 256] [--latency]
+ *   npx tsx bench/slice.ts --stage auto --model babyllama --ratio 0.3 [--options '{"kinds":["low-rank"]}']
  */
 
 const { values: given } = parseArgs({
   options: {
     data: { type: 'string', default: '../shared/data' },
+    stage: { type: 'string', default: 'slice' },
     model: { type: 'string', default: 'stories260k' },
     ratio: { type: 'string', default: '0.25' },
     options: { type: 'string', default: '{}' },
@@ -72,10 +77,28 @@ const subjects: Readonly<Record<string, Subject>> = {
   },
 };
 
-const sliced = async (model: Model, options: unknown, calibration: Dataset, seed: number): Promise<Model> => {
+/** The stages that make structure smaller, with options that take a share of a measure away. */
+const stages: Readonly<
+  Record<string, { readonly stage: Stage<unknown>; options(measure: Subject['measure'], ratio: number): object }>
+> = {
+  slice: { stage: sliceStage as Stage<unknown>, options: (measure, ratio) => ({ ratio: { [measure]: ratio } }) },
+  auto: { stage: autoStage as Stage<unknown>, options: (measure, ratio) => ({ [measure]: 1 - ratio }) },
+  factorize: {
+    stage: factorizeStage as Stage<unknown>,
+    options: (measure, ratio) => (measure === 'operations' ? { operations: ratio } : { ratio }),
+  },
+};
+
+const made = async (
+  stage: Stage<unknown>,
+  model: Model,
+  options: unknown,
+  calibration: Dataset,
+  seed: number,
+): Promise<Model> => {
   const directory = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
   try {
-    const result = await sliceStage.run(model, sliceStage.options.parse(options), {
+    const result = await stage.run(model, stage.options.parse(options), {
       calibration,
       engine: onnxruntimeEngine,
       maxMemoryBytes: 1 << 30,
@@ -87,6 +110,7 @@ const sliced = async (model: Model, options: unknown, calibration: Dataset, seed
       emit: () => undefined,
       signal: new AbortController().signal,
     });
+    for (const { text } of result.findings) if (text.startsWith('predicted')) console.log(text);
     return result.model;
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -98,6 +122,8 @@ const print = (cells: readonly (string | number)[]): void =>
     cells.map((cell) => (typeof cell === 'number' ? cell.toFixed(4).padStart(10) : cell.padEnd(26))).join(' '),
   );
 
+const chosen = stages[given.stage];
+if (!chosen) throw new Error(`no stage ${given.stage}: ${Object.keys(stages).join(', ')}`);
 const subject = subjects[given.model];
 if (!subject) throw new Error(`no model ${given.model}: ${Object.keys(subjects).join(', ')}`);
 const model = await openModel(subject.path);
@@ -114,7 +140,8 @@ for (const ratio of given.ratio.split(',').map(Number))
     const fewer = given.samples === undefined ? {} : { samples: Number(given.samples), shuffle: true };
     const calibration = await openDataset({ ...subject.calibration, ...fewer }, { ...context, seed });
     const begin = performance.now();
-    const { program } = await sliced(model, { ratio: { [subject.measure]: ratio }, ...extra }, calibration, seed);
+    const options = { ...chosen.options(subject.measure, ratio), ...extra };
+    const { program } = await made(chosen.stage, model, options, calibration, seed);
     const seconds = (performance.now() - begin) / 1000;
     const after = new WeightCosts(program, 'all').total;
     const values = await measure(program, model.program, evaluation, metrics);
