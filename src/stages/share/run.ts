@@ -1,69 +1,19 @@
 import { measureCost } from '../../analysis/cost.ts';
-import { readSiteMatrix, siteTensor } from '../../analysis/site-weights.ts';
-import { allocateOptions, type CompressionChoice, type CompressionOption, sumCosts } from '../../curvature/options.ts';
+import { allocateOptions, type CompressionOption, sumCosts } from '../../curvature/options.ts';
 import { refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
 import { cloneProgram } from '../../ir/clone.ts';
-import { bitsOf } from '../../ir/data-type.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { type Moments, momentsOf } from '../factorize/site-moments.ts';
+import { momentsOf } from '../factorize/site-moments.ts';
 import type { StageContext, StageResult } from '../stage.ts';
-import { findShareGroups, type ShareGroup } from './groups.ts';
-import { sharingMethods } from './methods/index.ts';
+import { choiceOfGroup, type ShareChoice } from './group-choice.ts';
+import { findShareGroups } from './groups.ts';
 import type { SharingOption } from './methods/method.ts';
 import type { ShareOptions } from './options.ts';
 import { shareSites } from './share-sites.ts';
-
-type ShareChoice = CompressionChoice<SharingOption | undefined>;
-
-/** Ways of a group to share, and to stay as it is. */
-const choiceOf = async (
-  { name, sites }: ShareGroup,
-  moments: Moments,
-  options: ShareOptions,
-  signal: AbortSignal,
-): Promise<ShareChoice> => {
-  const [first] = sites;
-  const { rows, columns } = first!;
-  const perItem = moments.positionsPerItem(first!);
-  const width = bitsOf(siteTensor(first!).dtype) / 8;
-  const whole = sites.length * rows * columns;
-  const found = await sharingMethods[options.method].options(
-    {
-      layers: sites.map((site) => ({ weight: Float64Array.from(readSiteMatrix(site)), moments: moments.of(site) })),
-      rows,
-      columns,
-      signal,
-    },
-    { atoms: options.atoms, residual: options.residual },
-  );
-  const dense: CompressionOption<undefined> = {
-    kind: 'dense',
-    label: 'not shared',
-    cost: { bytes: whole * width, parameters: whole, operations: whole * perItem },
-    loss: 0,
-    data: undefined,
-  };
-  const shared = found
-    .filter(({ parameters }) => parameters < whole)
-    .map(
-      (option): CompressionOption<SharingOption> => ({
-        kind: 'sharing',
-        label: option.label,
-        cost: {
-          bytes: option.parameters * width,
-          parameters: option.parameters,
-          operations: option.operations * perItem,
-        },
-        loss: option.loss,
-        data: option,
-      }),
-    );
-  return { name, sites: sites.map((site) => site.name), options: [dense, ...shared] };
-};
 
 /** The stored parameters of weights in no group are not touched: the ratio is of the chosen ones alone. */
 const findingsOf = (
@@ -123,7 +73,7 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
   const choices: ShareChoice[] = [];
   for (const group of groups) {
     checkSignal(signal);
-    choices.push(await choiceOf(group, moments, options, signal));
+    choices.push(await choiceOfGroup(group, moments, options, signal));
     const [done, total] = [choices.length, groups.length];
     emit({ type: 'progress', task: 'sharing', done, total, unit: 'groups', item: group.name });
   }
