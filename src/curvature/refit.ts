@@ -61,8 +61,8 @@ export interface RefitFold {
 /** Ridges that are tried, as shares of the mean diagonal. */
 const triedRidges = [1e-3, 1e-2, 1e-1, 1] as const;
 
-/** By how much a change makes Σ ‖e‖² of other data smaller: 2 tr(ΔW Cᵀ) − tr(ΔW Z ΔWᵀ). */
-const gainOn = async (
+/** By how much a change (rows, columns) makes Σ ‖e‖² of some data smaller: 2 tr(ΔW Cᵀ) − tr(ΔW Z ΔWᵀ). */
+export const gainOn = async (
   delta: Float64Array,
   { cross, inputs }: RefitFold,
   { rows, columns, signal }: Pick<RidgeInput, 'rows' | 'columns' | 'signal'>,

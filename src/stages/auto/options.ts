@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { ChannelKind } from '../../analysis/channel-groups/groups.ts';
+import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
 
 /** Ways to make a model smaller that may be used. */
-export const compressionKinds = ['low-rank', 'removal', 'bits'] as const;
+export const compressionKinds = ['low-rank', 'removal', 'bits', 'sharing'] as const;
 export type CompressionKind = (typeof compressionKinds)[number];
 
 /** What the model must come down to: what may be left of a cost, as a share of the present one. */
@@ -25,7 +26,7 @@ export interface AutoOptions {
   readonly groupSizes: readonly number[];
   readonly multiple: number;
   readonly steps: number | 'auto';
-  readonly refit: { readonly ridge: number | 'auto' } | undefined;
+  readonly refit: RefitSettings | undefined;
   /** Steps of distillation afterwards; 0: none. */
   readonly healSteps: number;
   readonly targets: readonly string[];
@@ -53,7 +54,7 @@ const autoInput = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      'What may be used: low-rank (weights as two factors), removal (heads, neurons, channels, whole branches), bits (integers). By default all where bytes count, else low-rank and removal.',
+      'What may be used: low-rank (weights as two or three factors), removal (heads, neurons, channels, whole branches), bits (integers), sharing (layers that read the same weights). By default all that save what the budget counts.',
     ),
   channels: z
     .array(z.enum(['heads', 'neurons', 'channels']))
@@ -81,13 +82,7 @@ const autoInput = z.strictObject({
     .describe(
       'Deep budgets go in steps, with the curvature collected again (default auto: one, and one more for each fifth beyond two).',
     ),
-  refit: z
-    .union([
-      z.boolean(),
-      z.strictObject({ ridge: z.union([z.number().positive(), z.literal('auto')]).default('auto') }),
-    ])
-    .default(true)
-    .describe('Correct what writes to the residual stream against the original model, block by block.'),
+  refit: refitInput,
   heal: z
     .union([z.boolean(), z.strictObject({ steps: z.int().min(1).default(300) })])
     .default(false)
@@ -107,6 +102,21 @@ const budgetOf = (input: AutoInput): AutoBudget | undefined => {
   return of && { kind: 'share', of, share: input[of]! };
 };
 
+/** Whether fewer bits make the model smaller in what the budget counts. */
+const countsBytes = (budget: AutoBudget): boolean =>
+  budget.kind === 'kl' || (budget.kind === 'share' && budget.of === 'size');
+
+/** Whether weights that are stored once for several layers count once. */
+const countsStorage = (budget: AutoBudget): boolean =>
+  budget.kind === 'kl' || (budget.kind === 'share' && budget.of !== 'operations');
+
+const usualKinds = (budget: AutoBudget): readonly CompressionKind[] => [
+  'low-rank',
+  'removal',
+  ...(countsBytes(budget) ? (['bits'] as const) : []),
+  ...(countsStorage(budget) ? (['sharing'] as const) : []),
+];
+
 /** Strict options of the stage: every default filled in. */
 export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
   const given = budgetKeys.filter((key) => input[key] !== undefined);
@@ -120,12 +130,17 @@ export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
       path: given.length === 0 ? [] : [given[1]!],
     });
   const budget = budgetOf(input) ?? { kind: 'share', of: 'size', share: 0.5 };
-  const bytesCount = budget.kind === 'share' && budget.of === 'size';
-  const kinds = input.kinds ?? (bytesCount ? compressionKinds : (['low-rank', 'removal'] as const));
-  if (kinds.includes('bits') && !bytesCount)
+  const kinds = input.kinds ?? usualKinds(budget);
+  if (kinds.includes('bits') && !countsBytes(budget))
     issues.addIssue({
       code: 'custom',
-      message: 'fewer bits save bytes alone: use them with "size"',
+      message: 'fewer bits save bytes alone: use them with "size" or "max_kl"',
+      path: ['kinds'],
+    });
+  if (kinds.includes('sharing') && !countsStorage(budget))
+    issues.addIssue({
+      code: 'custom',
+      message: 'layers that share weights are stored once and computed as often: use sharing with what is stored',
       path: ['kinds'],
     });
   const { refit, heal } = input;
@@ -137,7 +152,7 @@ export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
     groupSizes: input.group_sizes ?? [32, 128],
     multiple: input.multiple,
     steps: input.steps,
-    refit: refit === false ? undefined : { ridge: refit === true ? 'auto' : refit.ridge },
+    refit: refitSettings(refit),
     healSteps: heal === false ? 0 : heal === true ? 300 : heal.steps,
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],

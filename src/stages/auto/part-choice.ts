@@ -1,17 +1,9 @@
-import type { Site } from '../../analysis/sites.ts';
 import type { Curvature } from '../../curvature/moments.ts';
-import {
-  type CompressionChoice,
-  type CompressionOption,
-  type CostMeasure,
-  joinChoices,
-  type OptionCost,
-  sumCosts,
-} from '../../curvature/options.ts';
+import { type CostMeasure, joinChoices, noCost, type OptionCost, sumCosts } from '../../curvature/options.ts';
 import { choiceOf, curvatureOrder } from '../../curvature/removal/choices.ts';
 import type { WeightCosts } from '../../curvature/removal/costs.ts';
-import type { Edit } from './edit.ts';
 import type { Part } from './parts.ts';
+import type { EditChoice, EditOption } from './site-choice.ts';
 
 /** What may be done, and how it is counted. */
 export interface ChoiceContext {
@@ -21,55 +13,21 @@ export interface ChoiceContext {
   readonly measure: CostMeasure;
   /** Numbers of channels that stay are multiples of this. */
   readonly multiple: number;
-  /** Ranks of a site, 'dense' among them; undefined where a site is not factorised. */
-  readonly ranksOf: (site: Site) => Promise<CompressionChoice<'dense' | number> | undefined>;
-  /** What a site costs as it is. */
-  readonly costOf: (site: Site) => OptionCost;
   readonly signal: AbortSignal;
 }
 
-type PartOption = CompressionOption<readonly Edit[]>;
-
-/** The sites of a part each by itself: ranks that the front of all of them takes. */
-const factoredOptions = async (part: Part, context: ChoiceContext): Promise<PartOption[]> => {
-  const choices: CompressionChoice<readonly Edit[]>[] = [];
-  for (const site of part.sites) {
-    const ranks = await context.ranksOf(site);
-    const dense: PartOption = { kind: 'dense', label: 'dense', cost: context.costOf(site), loss: 0, data: [] };
-    const factored = (ranks?.options ?? []).flatMap(({ data, ...option }): PartOption[] =>
-      data === 'dense' ? [] : [{ ...option, data: [{ kind: 'factor', site: site.name, rank: data }] }],
-    );
-    choices.push({ name: site.name, sites: [site.name], options: [dense, ...factored] });
-  }
-  const [only] = choices;
-  if (choices.length === 1) return [...only!.options];
-  return joinChoices(part.name, choices, context.measure).options.map(({ data, ...option }) => ({
-    ...option,
-    data: data.flat(),
-  }));
-};
-
-/** The channels of a part: how many stay. */
-const removalOptions = async (part: Part, context: ChoiceContext): Promise<PartOption[]> => {
-  const { pool } = part;
-  if (!pool) return [];
-  const { curvature, costs, multiple, signal } = context;
-  const order = await curvatureOrder(pool, curvature, costs, { signal });
-  const choice = choiceOf(pool, order, costs, { multiple, most: 1, mayEmpty: part.mayEmpty });
-  const rest = restCost(part, choice.options[0]!.cost, context);
-  return choice.options.map(({ kind, label, cost, loss, data }) => ({
-    kind,
-    label: kind === 'dense' ? 'dense' : label,
-    cost: sumCosts([cost, rest]),
-    loss,
-    data: data.units.length === 0 ? [] : [{ kind: 'remove', pick: data }],
-  }));
+/** What the sites of a part may become each by itself, as one choice. */
+const joined = (name: string, sites: readonly EditChoice[], measure: CostMeasure): readonly EditOption[] => {
+  const [only] = sites;
+  if (!only) return [];
+  if (sites.length === 1) return only.options;
+  return joinChoices(name, sites, measure).options.map(({ data, ...option }) => ({ ...option, data: data.flat() }));
 };
 
 /** What the sites of a part cost beyond the elements that belong to its channels. */
-const restCost = (part: Part, pooled: OptionCost, context: ChoiceContext): OptionCost => {
-  if (part.sites.length === 0) return { bytes: 0, parameters: 0, operations: 0 };
-  const whole = sumCosts(part.sites.map(context.costOf));
+const restCost = (sites: readonly EditChoice[], pooled: OptionCost): OptionCost => {
+  if (sites.length === 0) return noCost;
+  const whole = sumCosts(sites.map(({ options }) => options[0]!.cost));
   return {
     bytes: whole.bytes - pooled.bytes,
     parameters: whole.parameters - pooled.parameters,
@@ -77,20 +35,74 @@ const restCost = (part: Part, pooled: OptionCost, context: ChoiceContext): Optio
   };
 };
 
+/** The channels of a part: how many stay. */
+const removalOptions = async (
+  { pool, mayEmpty }: Part,
+  sites: readonly EditChoice[],
+  context: ChoiceContext,
+): Promise<EditOption[]> => {
+  if (!pool) return [];
+  const { curvature, costs, multiple, signal } = context;
+  const order = await curvatureOrder(pool, curvature, costs, { signal });
+  const choice = choiceOf(pool, order, costs, { multiple, most: 1, mayEmpty });
+  const rest = restCost(sites, choice.options[0]!.cost);
+  return choice.options.flatMap(({ data, cost, ...option }): EditOption[] =>
+    data.units.length === 0
+      ? []
+      : [{ ...option, cost: sumCosts([cost, rest]), data: [{ kind: 'remove', pick: data }] }],
+  );
+};
+
+/** What is left of a part after a removal, in the widths that its sites would get as they are. */
+const inWidths = (
+  removed: readonly EditOption[],
+  name: string,
+  sites: readonly EditChoice[],
+  measure: CostMeasure,
+): EditOption[] => {
+  const widths = sites.map(
+    (choice): EditChoice => ({ ...choice, options: choice.options.filter(({ data }) => data.length === 0) }),
+  );
+  const packed = joined(name, widths, measure).filter(({ kind }) => kind !== 'dense');
+  const dense = sumCosts(sites.map(({ options }) => options[0]!.cost));
+  return removed.flatMap((option) => {
+    const left = dense.parameters > 0 ? option.cost.parameters / dense.parameters : 0;
+    return packed.map(
+      ({ label, cost, loss }): EditOption => ({
+        ...option,
+        kind: `${option.kind}+bits`,
+        label: `${option.label}, ${label}`,
+        cost: { ...option.cost, bytes: cost.bytes * left },
+        loss: option.loss + loss * left,
+      }),
+    );
+  });
+};
+
 /** A part as it is: its sites, or where they belong to several pools, the elements of its channels. */
-const denseOption = (part: Part, context: ChoiceContext): PartOption => {
-  const { pool } = part;
-  const pooled = pool?.units.map(({ group, channel }) => context.costs.saving(group, channel)) ?? [];
-  const cost = sumCosts(part.sites.length > 0 ? part.sites.map(context.costOf) : pooled);
+const denseOption = ({ pool }: Part, sites: readonly EditChoice[], { costs }: ChoiceContext): EditOption => {
+  const pooled = pool?.units.map(({ group, channel }) => costs.saving(group, channel)) ?? [];
+  const cost = sumCosts(sites.length > 0 ? sites.map(({ options }) => options[0]!.cost) : pooled);
   return { kind: 'dense', label: 'dense', cost, loss: 0, data: [] };
 };
 
-/** Every way to make a part smaller, of all kinds, as one choice; the first option leaves it as it is. */
-export const choiceOfPart = async (part: Part, context: ChoiceContext): Promise<CompressionChoice<readonly Edit[]>> => {
-  const factored = part.sites.length > 0 ? await factoredOptions(part, context) : [];
-  const removed = await removalOptions(part, context);
-  const sites = part.sites.length > 0 ? part.sites : (part.pool?.consumers.map(({ site }) => site) ?? []);
-  const changed = [...factored, ...removed].filter(({ data }) => data.length > 0);
-  const options = [denseOption(part, context), ...changed];
-  return { name: part.name, sites: sites.map(({ name }) => name), options };
+/**
+ * Every way to make a part smaller, of all kinds, as one choice; the first option leaves it as it is.
+ * @param sites choices of the part's sites, each by itself
+ */
+export const choiceOfPart = async (
+  part: Part,
+  sites: readonly EditChoice[],
+  context: ChoiceContext,
+): Promise<EditChoice> => {
+  const { measure } = context;
+  const alone = joined(part.name, sites, measure).filter(({ kind }) => kind !== 'dense');
+  const removed = await removalOptions(part, sites, context);
+  const names =
+    sites.length > 0 ? sites.map(({ name }) => name) : (part.pool?.consumers.map(({ site }) => site.name) ?? []);
+  return {
+    name: part.name,
+    sites: names,
+    options: [denseOption(part, sites, context), ...alone, ...removed, ...inWidths(removed, part.name, sites, measure)],
+  };
 };

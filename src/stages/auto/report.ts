@@ -1,15 +1,15 @@
 import { measureCost } from '../../analysis/cost.ts';
-import type { CompressionChoice, CostMeasure, OptionAllocation } from '../../curvature/options.ts';
+import type { CostMeasure } from '../../curvature/options.ts';
 import { WeightCosts } from '../../curvature/removal/costs.ts';
 import { CompressError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext } from '../stage.ts';
-import type { Edit } from './edit.ts';
+import type { StructureAllocation } from './allocate.ts';
+import type { ForecastPoint } from './forecast.ts';
 import { measureDivergence } from './measure.ts';
 
-/** Points of a front in the report at most. */
-const mostPoints = 64;
+const percent = (share: number): string => `${+(100 * share).toPrecision(3)} %`;
 
 /** Gathers what the stage did, and says it at the end. */
 export class AutoReport {
@@ -24,11 +24,7 @@ export class AutoReport {
   }
 
   /** One allocation: what every part became. */
-  allocated(
-    choices: readonly CompressionChoice<readonly Edit[]>[],
-    { picks, loss, lowerBound }: OptionAllocation<readonly Edit[]>,
-    told: readonly Finding[],
-  ): void {
+  allocated({ choices, picks, loss, lowerBound }: StructureAllocation, told: readonly Finding[]): void {
     this.#predicted += loss;
     for (const [index, { label, kind, loss: own }] of picks.entries())
       this.#context.emit({
@@ -47,14 +43,12 @@ export class AutoReport {
   }
 
   /** What each amount of a cost would buy. */
-  front(points: readonly OptionAllocation[], measure: CostMeasure): void {
-    const step = Math.max(1, Math.ceil(points.length / mostPoints));
-    const kept = points.filter((_, index) => index % step === 0 || index === points.length - 1);
-    const text = kept.map(({ cost, loss }) => `${Math.round(cost[measure])} ${loss.toPrecision(3)}`).join('; ');
+  forecast(points: readonly ForecastPoint[], measure: CostMeasure): void {
+    const text = points.map(({ share, loss }) => `${percent(share)} ${loss.toPrecision(3)}`).join('; ');
     this.#findings.push({
       kind: 'fact',
-      text: `what ${measure} buy: ${kept.length} points of the front`,
-      facts: { front: text },
+      text: `predicted loss in nats an item by what is left of the ${measure}: ${text}`,
+      facts: Object.fromEntries(points.map(({ share, loss }) => [`left ${percent(share)}`, loss])),
     });
   }
 
@@ -72,7 +66,7 @@ export class AutoReport {
   async findings(result: Program): Promise<Finding[]> {
     const [before, after] = [new WeightCosts(this.#original, 'all').total, new WeightCosts(result, 'all').total];
     const [bytesBefore, bytesAfter] = [measureCost(this.#original).storedBytes, measureCost(result).storedBytes];
-    const share = (a: number, b: number): string => `${((100 * a) / Math.max(1, b)).toPrecision(3)} %`;
+    const share = (a: number, b: number): string => percent(a / Math.max(1, b));
     const costs: Finding = {
       kind: 'fact',
       text: `left: ${share(after.parameters, before.parameters)} of the parameters, ${share(after.operations, before.operations)} of the operations, ${share(bytesAfter, bytesBefore)} of the bytes`,

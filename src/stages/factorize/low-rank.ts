@@ -1,6 +1,7 @@
 import { readSiteMatrix, siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
 import type { CompressionChoice, CompressionOption, OptionCost } from '../../curvature/options.ts';
+import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { bitsOf } from '../../ir/data-type.ts';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
 import type { Decomposition } from './methods/method.ts';
@@ -34,6 +35,26 @@ export const spectrumOf = async (
   const losses = await lossesByRank({ decomposition, rows, columns, a, b, scale: unit, signal });
   const whole = losses[0]!;
   return { decomposition, losses: scale === 'relative' && whole > 0 ? losses.map((loss) => loss / whole) : losses };
+};
+
+/** A weight that is written with factors, as a refit makes them anew: B stays, A is that of the present inputs. */
+export const factoredWeight = (
+  site: Site,
+  { b }: Pick<SiteMoments, 'b'>,
+  method: FactorMethodName,
+  signal: AbortSignal,
+): FactoredWeight => {
+  const { rows, columns } = site;
+  const weight = Float64Array.from(readSiteMatrix(site));
+  return {
+    rows,
+    columns,
+    weight: () => Float64Array.from(weight),
+    factors: async (corrected, a, rank) => {
+      const found = await factorMethods[method].decompose({ weight: corrected, rows, columns, a, b, signal });
+      return found.factors(rank);
+    },
+  };
 };
 
 /** What a site's weight costs as it is or with factors of a rank. */

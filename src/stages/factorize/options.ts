@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
+import { type RefitSettings, refitInput, refitSettings } from './refit-options.ts';
 
 /** What the factorised weights must come down to. */
 export type FactorBudget =
@@ -17,7 +18,7 @@ export interface FactorizeOptions {
   readonly tucker: boolean;
   /** Ranks are multiples of this. */
   readonly multiple: number;
-  readonly refit: { readonly ridge: number | 'auto' } | undefined;
+  readonly refit: RefitSettings | undefined;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
 }
@@ -46,13 +47,7 @@ const factorizeInput = z.strictObject({
     .default(true)
     .describe('Convolutions with filters of several places may also become three: channels, filter, outputs.'),
   rank_multiple: z.int().min(1).default(1).describe('Ranks are multiples of this; 8 or 16 suits most kernels.'),
-  refit: z
-    .union([
-      z.boolean(),
-      z.strictObject({ ridge: z.union([z.number().positive(), z.literal('auto')]).default('auto') }),
-    ])
-    .default(true)
-    .describe('Correct what writes to the residual stream against the original model, block by block.'),
+  refit: refitInput,
   targets: z.array(z.string().min(1)).min(1).optional().describe('Weights to factorise (default all), as in quantize.'),
   ignore: z
     .array(z.string().min(1))
@@ -90,7 +85,7 @@ export const factorizeOptions = factorizeInput.transform((input, issues): Factor
     allocation: input.allocation,
     tucker: input.tucker,
     multiple: input.rank_multiple,
-    refit: input.refit === false ? undefined : { ridge: input.refit === true ? 'auto' : input.refit.ridge },
+    refit: refitSettings(input.refit),
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? usuallyIgnored,
   };

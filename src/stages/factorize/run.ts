@@ -1,5 +1,6 @@
 import type { Site } from '../../analysis/sites.ts';
 import { type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
+import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { type RefitRecord, refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
@@ -10,7 +11,7 @@ import type { Finding } from '../../recipe/events.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRanks } from './allocate-ranks.ts';
 import { factorSite, factorTucker } from './factor-site.ts';
-import { type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
+import { factoredWeight, type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
 import type { FactorizeOptions } from './options.ts';
 import { selectFactored } from './select.ts';
 import { momentsOf } from './site-moments.ts';
@@ -114,10 +115,13 @@ export const runFactorize = async (
     emit({ type: 'progress', task: 'decomposing weights', done, total, unit: 'weights', item: site.name });
   }
   const allocation = allocateRanks(choices, options);
+  const factored = new Map<string, FactoredWeight>();
   for (const [index, site] of chosen.entries()) {
     const { data: rank, loss, label } = allocation.picks[index]!;
-    if (typeof rank === 'number') factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
-    else if (rank !== 'dense') factorTucker(site, await tuckerFactors(site, moments.of(site), rank, signal), rank);
+    if (typeof rank === 'number') {
+      factored.set(site.name, factoredWeight(site, moments.of(site), options.method, signal));
+      factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
+    } else if (rank !== 'dense') factorTucker(site, await tuckerFactors(site, moments.of(site), rank, signal), rank);
     emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);
@@ -128,6 +132,8 @@ export const runFactorize = async (
         dataset: calibration,
         engine,
         ridge: options.refit.ridge,
+        scope: options.refit.scope,
+        factored,
         checkpoints,
         maxMemoryBytes,
         scratch,
