@@ -2,10 +2,9 @@ import { resolve } from 'node:path';
 import { findChannelGroups } from '../analysis/channel-groups/groups.ts';
 import { openModel } from '../artifact/open.ts';
 import { WeightCosts } from '../curvature/removal/costs.ts';
-import { cloneProgram } from '../ir/clone.ts';
-import { foldConstants } from '../ir/edit/fold-constants.ts';
 import { printable } from '../reporters/style.ts';
 import { formatTable } from '../reporters/table.ts';
+import { separated } from '../stages/slice/prepare.ts';
 import type { CommandResult } from './command.ts';
 
 const columns = [
@@ -25,8 +24,7 @@ const listed = (names: readonly string[]): string =>
 /** What can be removed from a model together, and what cannot and why. Weights are not read. */
 export const showGroups = async (path: string, directory: string): Promise<CommandResult> => {
   const { program: given } = await openModel(resolve(directory, path));
-  const program = cloneProgram(given);
-  foldConstants(program);
+  const program = separated(given);
   const { groups, excluded } = findChannelGroups(program);
   const costs = new WeightCosts(program, 'all');
   const data = {

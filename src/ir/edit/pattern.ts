@@ -3,7 +3,7 @@ import type { Node, Value } from '../graph.ts';
 import { readScalar } from '../read.ts';
 import { elementCount } from '../shape.ts';
 import { constantOf } from '../walk.ts';
-import { type InsertFields, insertNode, outputOf, replaceAllUses } from './replace.ts';
+import { type InsertFields, insertNode } from './replace.ts';
 
 /**
  * Shapes of subgraphs to look for, written from the last node backwards:
@@ -118,15 +118,15 @@ const matchValue = (pattern: Pattern, value: Value | undefined, state: State): S
   return { ...state, values: new Map([...state.values, [pattern.name, value]]) };
 };
 
-/** Puts one node in the place of a match: what read the match's last output reads the new node's first. */
+/** Puts one node in the place of a match; its first output is the value that the match gave. */
 export const replaceMatch = (match: Match, replacement: Omit<InsertFields, 'outputs'>): Node => {
   const [last] = match.nodes;
   const output = last?.outputs[0];
   if (!last?.graph || !output) throw internalError('a match without a last node cannot be replaced');
   const { graph } = last;
-  const made = insertNode({ ...replacement, outputs: [output.name] }, { graph, before: last });
-  outputOf(made).type = output.type;
-  replaceAllUses(output, outputOf(made), { graph });
+  const made = insertNode({ ...replacement, outputs: [] }, { graph, before: last });
+  last.setOutput(0, undefined);
+  made.setOutput(0, output);
   graph.remove(...match.nodes);
   return made;
 };

@@ -1,7 +1,9 @@
 import { CompressError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
+import { dropZeroStates } from '../../ir/edit/drop-zero-states.ts';
 import { foldBatchNormalization } from '../../ir/edit/fold-batch-normalization.ts';
 import { foldConstants } from '../../ir/edit/fold-constants.ts';
+import { unshareVectors } from '../../ir/edit/unshare-vectors.ts';
 import type { Program } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
@@ -20,12 +22,22 @@ export const refusePacked = (program: Program): void => {
         });
 };
 
-/** A copy in which weights are constants and fixed normalisations are part of them; it computes the same. */
-export const prepareForSlicing = (given: Program): Program => {
-  refusePacked(given);
+/**
+ * A copy that computes the same, in which weights are constants, fixed normalisations are part of them, and equal biases
+ * and gains are constants of their own.
+ */
+export const separated = (given: Program): Program => {
   const program = cloneProgram(given);
   foldConstants(program);
   foldBatchNormalization(program);
+  dropZeroStates(program);
+  unshareVectors(program);
   inferShapes(program);
   return program;
+};
+
+/** The copy that channels are removed from. @throws 'unsupported' for a model whose weights are integers already. */
+export const prepareForSlicing = (given: Program): Program => {
+  refusePacked(given);
+  return separated(given);
 };

@@ -36,6 +36,23 @@ describe('channels that nothing reads any more may go, and outputs stay: by oper
       [['neurons of gate', 9]],
     ],
     [
+      'a GELU written out, whose terms come from one product',
+      program(
+        '(x: float32[n, 6]) -> (y)',
+        `${weight('wa', '6, 8', 1)}\n${weight('wb', '8, 6', 2)}\nsmall: float32[] = random(seed=6)
+         a = MatMul(x, wa) { name: "first" }
+         c = Mul(a, a)
+         d = Mul(c, a)
+         e = Mul(d, small)
+         f = Add(a, e)
+         t = Tanh(f)
+         h = Mul(a, t)
+         y = MatMul(h, wb) { name: "second" }`,
+      ),
+      { x: [3, 6] },
+      [['neurons of first', 8]],
+    ],
+    [
       'a Gemm with a turned weight behind another',
       program(
         '(x: float32[n, 6]) -> (y)',

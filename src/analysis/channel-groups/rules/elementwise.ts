@@ -15,15 +15,18 @@ export const broadcast: AxisRule = (node, table) => {
   }
 };
 
+/** Terms that come from one axis (x + .04 x³ of a GELU written out) are no stream. */
 const sum: AxisRule = (node, table) => {
-  broadcast(node, table);
   const activations = node.inputs.filter((value) => value && !constantOf(value));
-  if (activations.length < 2) return;
   const [output] = node.outputs;
   const rank = table.shape(output)?.length ?? 0;
-  for (let back = 1; back <= rank; back++)
-    if (activations.filter((value) => table.at(value, -back) !== undefined).length > 1)
-      table.markSummed(table.at(output, -back));
+  const several: number[] = [];
+  for (let back = 1; back <= rank; back++) {
+    const axes = activations.map((value) => table.at(value, -back)).filter((axis) => axis !== undefined);
+    if (new Set(axes).size > 1) several.push(back);
+  }
+  broadcast(node, table);
+  for (const back of several) table.markSummed(table.at(output, -back));
 };
 
 /** Softmax and its kin: every element along the axis depends on all others. */
