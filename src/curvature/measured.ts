@@ -10,7 +10,7 @@ import { bindingOf, runSample } from '../execution/feeds.ts';
 import { checkSignal } from '../execution/interrupt.ts';
 import { withSession } from '../execution/session.ts';
 import { type SuffixRun, type SuffixVisit, walkSuffixes } from '../execution/suffix-walk.ts';
-import type { Program, Value } from '../ir/graph.ts';
+import type { Graph, Program, Value } from '../ir/graph.ts';
 import { arrayOfMatrix } from '../ir/matrix-layout.ts';
 import { floatToBytes } from '../kernels/index.ts';
 import type { StageContext } from '../stages/stage.ts';
@@ -27,6 +27,26 @@ export interface WeightChange {
   readonly sites: readonly Site[];
   /** The new matrix (rows, columns) of one of them. */
   matrixOf(site: Site): Promise<Float32Array>;
+}
+
+/** An edit of a program whose effect on the outputs is to be known. */
+export interface ProgramVariant {
+  readonly name: string;
+  /** The block that it begins in: what the edit reads must be computed there, later, or be read there of before. */
+  readonly from: number;
+  /** Edits a copy of the program from that block to its end. */
+  edit(part: Graph): void;
+}
+
+export interface VariantRequest {
+  readonly program: Program;
+  /** The program whose outputs the divergence is taken from: it has outputs of the same names. */
+  readonly reference: Program;
+  readonly dataset: Dataset;
+  readonly context: MeasureContext;
+  /** Of `program`. */
+  readonly blocks: readonly Block[];
+  readonly variants: readonly ProgramVariant[];
 }
 
 export interface MeasureRequest {
@@ -119,6 +139,36 @@ export const measureDivergences = async (request: MeasureRequest): Promise<void>
       },
     );
   });
+};
+
+/**
+ * Measures the divergence of each variant of a program, in nats an item, from a reference; by name. What lies before a
+ * variant's block is computed once. For samples with carried state, the state stays that of the unchanged program.
+ */
+export const measureVariants = async (request: VariantRequest): Promise<Map<string, number>> => {
+  const { program, reference, dataset, context, blocks, variants } = request;
+  const found = new Map<string, number>();
+  const readings = outputReadings(reference, await carriedOutputs(dataset));
+  const wanted = new Set(readings.map(({ value }) => value.name));
+  const outputs = program.graph.outputs.filter(({ name }) => wanted.has(name));
+  await withReferences({ program: reference, dataset, context }, readings, async (references, half) => {
+    await walkSuffixes(
+      { ...half, program, dataset, blocks, outputs, task: 'measuring' },
+      ({ index }) => variants.some(({ from }) => from === index),
+      async (visit) => {
+        for (const { name, from, edit } of variants) {
+          if (from !== visit.block.index) continue;
+          const nats = await visit.lendEdited(edit, (compute) =>
+            meanDivergence(visit, compute, new Map(), { references, readings }),
+          );
+          found.set(name, nats);
+          const counted = { done: found.size, total: variants.length, unit: 'variants', item: name };
+          context.emit({ type: 'progress', task: 'measuring: one site at a time', ...counted });
+        }
+      },
+    );
+  });
+  return found;
 };
 
 /** Computes the reference outputs, lends them together with half of the memory that is left, and lets them go. */

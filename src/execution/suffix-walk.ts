@@ -1,5 +1,5 @@
 import { type Block, findBlocks } from '../analysis/blocks.ts';
-import { extractSegment } from '../analysis/segment.ts';
+import { extractSegment, type Segment } from '../analysis/segment.ts';
 import type { NumericArray } from '../calibration/dataset.ts';
 import { internalError } from '../errors.ts';
 import { removeDead } from '../ir/edit/remove-dead.ts';
@@ -33,6 +33,11 @@ export interface SuffixVisit {
    * what the blocks before have computed.
    */
   lend<Result>(constants: readonly Value[], use: (compute: SuffixRun) => Promise<Result>): Promise<Result>;
+  /**
+   * Opens the program from this block to its end after an edit of that part, a copy of the caller's program: nodes may be
+   * put in and taken out, what the part reads of the blocks before stays.
+   */
+  lendEdited<Result>(edit: (part: Graph) => void, use: (compute: SuffixRun) => Promise<Result>): Promise<Result>;
 }
 
 /**
@@ -70,24 +75,34 @@ const suffixFrom = (
   const inputs = [...new Set(rest.flatMap((one) => one.inputs))].filter((value) => !made.has(value));
   const outputs = wanted.filter((value) => made.has(value));
   const names = outputs.map(({ name }) => name);
+  const extract = (): Segment => extractSegment(program, { ...block, inputs, outputs }, (value) => walk.typeOf(value));
+  const open = <Result>(
+    part: Segment['program'],
+    chosenNames: ReadonlySet<string>,
+    use: (compute: SuffixRun) => Promise<Result>,
+  ): Promise<Result> => {
+    removeDead(part.graph);
+    return withSession(engine, part, { signal, scratchDirectory: scratch.directory }, (session) =>
+      use((run, chosen) => {
+        checkSignal(signal);
+        const stored = session.inputNames.filter((name) => !chosenNames.has(name));
+        return session.run(new Map([...walk.feeds(stored, run), ...chosen]), names);
+      }),
+    );
+  };
   return {
     block,
     runCount: walk.runCount,
     outputs,
     lend: async (constants, use) => {
-      const segment = extractSegment(program, { ...block, inputs, outputs }, (value) => walk.typeOf(value));
-      const { graph } = segment.program;
-      for (const constant of constants) feedConstant(graph, segment.valueOf(constant), constant.name);
-      removeDead(graph);
-      const chosenNames = new Set(constants.map(({ name }) => name));
-      const options = { signal, scratchDirectory: scratch.directory };
-      return withSession(engine, segment.program, options, (session) =>
-        use((run, chosen) => {
-          checkSignal(signal);
-          const stored = session.inputNames.filter((name) => !chosenNames.has(name));
-          return session.run(new Map([...walk.feeds(stored, run), ...chosen]), names);
-        }),
-      );
+      const segment = extract();
+      for (const constant of constants) feedConstant(segment.program.graph, segment.valueOf(constant), constant.name);
+      return open(segment.program, new Set(constants.map(({ name }) => name)), use);
+    },
+    lendEdited: async (edit, use) => {
+      const { program: part } = extract();
+      edit(part.graph);
+      return open(part, new Set(), use);
     },
   };
 };

@@ -1,6 +1,24 @@
+import { CompressError } from '../../errors.ts';
 import type { CommandModule } from '../command.ts';
 import type { ComparisonPart } from '../comparison/section.ts';
-import { collect } from '../option-values.ts';
+import { collect, type OptionValues } from '../option-values.ts';
+
+const ways = ['auto', 'measured', 'curvature', 'none'] as const;
+
+/** How the divergence is to be followed back, as flags say it. @throws usage error. */
+const attributionOf = (options: OptionValues) => {
+  const refuse = (flag: string, expected: string): CompressError =>
+    new CompressError({ code: 'usage', message: `expected ${expected}`, where: { flag } });
+  const written = options.text('attribution') ?? 'auto';
+  const by = ways.find((way) => way === written);
+  if (by === undefined) throw refuse('--attribution', `${ways.join(', ')}, found ${JSON.stringify(written)}`);
+  const samples = Number(options.text('samples'));
+  if (!Number.isInteger(samples) || samples < 1) throw refuse('--samples', 'a whole number of samples, like 8');
+  const text = options.text('gain') ?? '';
+  const gain = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (!(gain > 0 && gain <= 1)) throw refuse('--gain', `a share of the divergence, like 50% or 0.5, found ${text}`);
+  return by === 'none' ? undefined : { by, samples, gain };
+};
 
 /** Says how two models, or two runs, differ. */
 export const compareCommand: CommandModule = {
@@ -15,15 +33,26 @@ export const compareCommand: CommandModule = {
         collect,
       )
       .option('--seed <n>', 'seed of data drawn at random', '0')
+      .option(
+        '--attribution <how>',
+        'follow the divergence back to weights: measured (each changed alone), curvature (predicted), auto (by the size of the model), none',
+        'auto',
+      )
+      .option('--samples <n>', 'samples that the divergence is followed on', '8')
+      .option('--gain <share>', 'share of the divergence that weights in higher precision are to take away', '50%')
       .addHelpText(
         'after',
         `
 With data both models are measured on it, b against a. Output folders of two runs are compared without data, too: by
 what the runs have measured, by their recipes and by the errors of their sites.
 
+Where b was made from a, its divergence is followed back: the error of every site's output along the graph, the share of
+the divergence that each weight causes, and the fewest bytes of higher precision that take --gain of it away, as a recipe.
+
 Examples:
   $ compress compare checkpoint out/w4 --data text:valid.txt,window=512
   $ compress compare model.onnx out/int8 --data images:photos --json
+  $ compress compare checkpoint out/w3 --data text:valid.txt,window=512 --gain 30% --samples 16
   $ compress compare out/w4-rtn out/w4-gptq`,
       );
   },
@@ -39,6 +68,7 @@ Examples:
       data: options.texts('data'),
       metrics: options.texts('metric'),
       seed: seedOf(options),
+      attribution: attributionOf(options),
       runs: runsOf(a, b, context.io.directory),
     };
     const parts: (readonly [string, ComparisonPart])[] = [];

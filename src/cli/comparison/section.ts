@@ -1,3 +1,4 @@
+import type { ModelAttributionRequest } from '../../recipe/attribution.ts';
 import type { NamedReport } from '../../report/comparison/rows.ts';
 import type { Style } from '../../reporters/style.ts';
 import type { CommandContext } from '../command.ts';
@@ -11,6 +12,8 @@ export interface ComparisonRequest {
   /** Names of metrics; empty for what suits model and data. */
   readonly metrics: readonly string[];
   readonly seed: number;
+  /** How the divergence is followed back to weights; undefined: it is not. */
+  readonly attribution: Pick<ModelAttributionRequest, 'by' | 'samples' | 'gain'> | undefined;
   /** Their reports, where both are output folders of runs. */
   readonly runs: readonly [NamedReport, NamedReport] | undefined;
 }
