@@ -1,4 +1,5 @@
 import { blocksByInfluence, blocksByLoss } from './blocks.ts';
+import { moDeGpt } from './modegpt/index.ts';
 import { sliceGpt } from './slicegpt.ts';
 import type { TransformMethod } from './transform.ts';
 
@@ -7,6 +8,7 @@ export const transformMethods = {
   'blocks-loss': blocksByLoss,
   'blocks-influence': blocksByInfluence,
   slicegpt: sliceGpt,
+  modegpt: moDeGpt,
 } as const satisfies Readonly<Record<string, TransformMethod>>;
 
 export type TransformMethodName = keyof typeof transformMethods;
