@@ -1,11 +1,13 @@
 import { relative } from 'node:path';
+import { forecastRecipe } from '../recipe/forecast.ts';
 import { type PlannedStage, type PlanReport, planRecipe } from '../recipe/plan.ts';
 import { formatBytes } from '../recipe/quantity.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import { printable, type Style } from '../reporters/style.ts';
 import { formatTable } from '../reporters/table.ts';
-import type { SitePlan } from '../stages/stage.ts';
+import type { SitePlan, StageForecast } from '../stages/stage.ts';
 import type { CommandContext, CommandResult } from './command.ts';
+import { withProgress } from './live-progress.ts';
 
 const columns = [
   { title: 'site' },
@@ -69,8 +71,40 @@ const planText = (plan: PlanReport, directory: string, style: Style): string => 
   ].join('\n\n');
 };
 
-/** Plans a recipe and words the plan. */
-export const planAndShow = async (recipe: Recipe, { io }: CommandContext): Promise<CommandResult> => {
+const frontColumns = [
+  { title: 'left', align: 'right' },
+  { title: 'predicted loss', align: 'right' },
+  { title: 'parts changed' },
+] as const;
+
+const frontText = ({ measure, points }: StageForecast, style: Style): string => {
+  const shown = (cost: number): string =>
+    measure === 'bytes' ? formatBytes(Math.round(cost)) : Math.round(cost).toLocaleString('en');
+  const rows = points.map(({ share, cost, loss, kinds }) => [
+    `${+(100 * share).toPrecision(3)} %, ${shown(cost)}`,
+    loss.toPrecision(3),
+    Object.entries(kinds)
+      .map(([kind, count]) => `${count} ${kind}`)
+      .join(', '),
+  ]);
+  return [
+    style.bold(`What budgets of ${measure} would lose, in nats an item:`),
+    formatTable(frontColumns, rows, style),
+  ].join('\n');
+};
+
+/** Plans a recipe and words the plan, with the front that is predicted for its first stage where that is asked for. */
+export const planAndShow = async (
+  recipe: Recipe,
+  context: CommandContext,
+  { front = false }: { readonly front?: boolean } = {},
+): Promise<CommandResult> => {
   const plan = await planRecipe(recipe);
-  return { data: plan, text: (style) => planText(plan, io.directory, style) };
+  const { signal, io } = context;
+  const forecast = front ? await withProgress(context, (emit) => forecastRecipe({ recipe, emit, signal })) : undefined;
+  return {
+    data: forecast ? { ...plan, forecast } : plan,
+    text: (style) =>
+      [planText(plan, io.directory, style), ...(forecast ? [frontText(forecast, style)] : [])].join('\n\n'),
+  };
 };

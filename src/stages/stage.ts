@@ -76,6 +76,24 @@ export interface SitePlan {
   readonly packing?: { readonly bits: number; readonly groupSize: number };
 }
 
+/** What a stage would lose for several budgets, predicted from the data. */
+export interface StageForecast {
+  /** What budgets are counted in, like 'bytes'. */
+  readonly measure: string;
+  /** By falling cost. */
+  readonly points: readonly ForecastPoint[];
+}
+
+export interface ForecastPoint {
+  /** Share of the measure that is left. */
+  readonly share: number;
+  readonly cost: number;
+  /** Predicted nats an item. */
+  readonly loss: number;
+  /** Parts of the model changed by each kind of compression. */
+  readonly kinds: Readonly<Record<string, number>>;
+}
+
 /** One compression stage: a function from a model to a model. Options are parsed strictly before anything runs. */
 export interface Stage<Options> {
   readonly name: string;
@@ -89,5 +107,7 @@ export interface Stage<Options> {
   /** Paths of other models that these options name; absent where a stage never looks at any. */
   references?(options: Options): readonly string[];
   plan(model: Model, options: Options): StagePlan;
+  /** What budgets would buy, found on the calibration data without changing anything; absent where nothing is weighed. */
+  forecast?(model: Model, options: Options, context: StageContext): Promise<StageForecast>;
   run(model: Model, options: Options, context: StageContext): Promise<StageResult>;
 }

@@ -1,18 +1,12 @@
 import type { CostMeasure } from '../../curvature/options.ts';
 import { CompressError } from '../../errors.ts';
+import type { Model } from '../../ir/model.ts';
+import { prepareForSlicing } from '../slice/prepare.ts';
+import type { ForecastPoint, StageContext, StageForecast } from '../stage.ts';
 import { allocateStructure } from './allocate.ts';
-import type { Survey } from './structure.ts';
-
-/** What a budget would buy. */
-export interface ForecastPoint {
-  /** Share of the cost that is left. */
-  readonly share: number;
-  readonly cost: number;
-  /** Predicted nats an item. */
-  readonly loss: number;
-  /** Parts changed by each kind of compression. */
-  readonly kinds: Readonly<Record<string, number>>;
-}
+import { measureOf } from './budget-measure.ts';
+import type { AutoOptions } from './options.ts';
+import { type Survey, survey } from './structure.ts';
 
 /** Shares of a cost that a forecast looks at. */
 const shares = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1] as const;
@@ -33,4 +27,15 @@ export const forecastOf = (found: Survey, measure: CostMeasure): ForecastPoint[]
       break;
     }
   return points;
+};
+
+/** What the budgets of a model would lose, in what the options count and with the kinds that they allow. */
+export const forecastAuto = async (
+  model: Model,
+  options: AutoOptions,
+  context: StageContext,
+): Promise<StageForecast> => {
+  const { measure, scope } = measureOf(options.budget);
+  const found = await survey({ program: prepareForSlicing(model.program), options, scope, measure, context });
+  return { measure, points: forecastOf(found, measure) };
 };

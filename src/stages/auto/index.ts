@@ -1,4 +1,5 @@
 import type { Stage } from '../stage.ts';
+import { forecastAuto } from './forecast.ts';
 import { type AutoOptions, autoOptions } from './options.ts';
 import { planAuto } from './plan.ts';
 import { runAuto } from './run.ts';
@@ -7,9 +8,10 @@ import { runAuto } from './run.ts';
 export const autoStage: Stage<AutoOptions> = {
   name: 'auto',
   summary:
-    'meet one budget (size, parameters, operations, latency, divergence) by what loses least: ranks, removal, bits',
+    'meet one budget (size, parameters, operations, latency, divergence) by what loses least: ranks, removal, bits, sharing',
   options: autoOptions,
   needsCalibration: () => true,
   plan: planAuto,
+  forecast: forecastAuto,
   run: runAuto,
 };

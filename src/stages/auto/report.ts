@@ -4,9 +4,8 @@ import { WeightCosts } from '../../curvature/removal/costs.ts';
 import { CompressError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
-import type { StageContext } from '../stage.ts';
+import type { ForecastPoint, StageContext } from '../stage.ts';
 import type { StructureAllocation } from './allocate.ts';
-import type { ForecastPoint } from './forecast.ts';
 import { measureDivergence } from './measure.ts';
 
 const percent = (share: number): string => `${+(100 * share).toPrecision(3)} %`;

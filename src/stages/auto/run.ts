@@ -1,7 +1,5 @@
 import { measureCost } from '../../analysis/cost.ts';
-import type { CostMeasure } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
-import type { CostScope } from '../../curvature/removal/costs.ts';
 import { internalError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import type { Program } from '../../ir/graph.ts';
@@ -11,31 +9,13 @@ import { prepareForSlicing } from '../slice/prepare.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateStructure, editsOf } from './allocate.ts';
 import { roundToBudget } from './bits.ts';
+import { measureOf } from './budget-measure.ts';
 import { forecastOf } from './forecast.ts';
 import { healModel } from './heal.ts';
 import type { AutoBudget, AutoOptions } from './options.ts';
 import { AutoReport } from './report.ts';
 import { searchDivergence, searchLatency } from './search.ts';
 import { refitStructure, survey } from './structure.ts';
-
-/** What a budget is counted in, and over which constants. */
-export interface BudgetMeasure {
-  readonly measure: CostMeasure;
-  readonly scope: CostScope;
-}
-
-const measures = {
-  size: { measure: 'bytes', scope: 'all' },
-  parameters: { measure: 'parameters', scope: 'all' },
-  block_parameters: { measure: 'parameters', scope: 'blocks' },
-  operations: { measure: 'operations', scope: 'all' },
-} as const satisfies Record<string, BudgetMeasure>;
-
-/** What a budget is counted in; latency goes by operations, a divergence by bytes. */
-export const measureOf = (budget: AutoBudget): BudgetMeasure => {
-  if (budget.kind === 'share') return measures[budget.of];
-  return budget.kind === 'latency' ? measures.operations : measures.size;
-};
 
 /** Steps of a budget: one for up to a quarter that goes, one more for each further fifth. */
 const stepsFor = ({ steps }: Pick<AutoOptions, 'steps'>, share: number): number =>
