@@ -13,11 +13,25 @@ export interface ShareGroup {
   readonly sites: readonly Site[];
 }
 
-export interface ShareGroups {
-  readonly groups: readonly ShareGroup[];
-  /** Sites in no group, with the reason. */
+/** All layers of one part whose weights have the same size, in the order of layers. */
+export interface ShareLane {
+  /** The role of the sites, or their place in the block. */
+  readonly part: string;
+  readonly sites: readonly Site[];
+}
+
+/** Sites in none, with the reason, and what is to be said of the choice. */
+interface LeftOver {
   readonly kept: ReadonlyMap<Site, string>;
   readonly findings: readonly Finding[];
+}
+
+export interface ShareLanes extends LeftOver {
+  readonly lanes: readonly ShareLane[];
+}
+
+export interface ShareGroups extends LeftOver {
+  readonly groups: readonly ShareGroup[];
 }
 
 const obstacleOf = (site: Site): string | undefined => {
@@ -47,19 +61,8 @@ const bySize = (sites: readonly Site[]): Map<string, Site[]> => {
   return sizes;
 };
 
-/** Layers of one part cut into groups: neighbours, or every n-th. */
-const cutLayers = (sites: readonly Site[], { group, pattern }: Pick<ShareOptions, 'group' | 'pattern'>): Site[][] => {
-  const size = group === 'all' ? sites.length : group;
-  const count = Math.ceil(sites.length / size);
-  const cut = Array.from({ length: count }, (): Site[] => []);
-  sites.forEach((site, index) => {
-    cut[pattern === 'adjacent' ? Math.floor(index / size) : index % count]!.push(site);
-  });
-  return cut;
-};
-
-/** Divides the chosen sites into groups of layers that may share; what cannot share is named with the reason. */
-export const findShareGroups = (program: Program, options: ShareOptions): ShareGroups => {
+/** The chosen sites by what they do; what can share with no other layer is named with the reason. */
+export const findShareLanes = (program: Program, options: Pick<ShareOptions, 'targets' | 'ignore'>): ShareLanes => {
   const { chosen, kept: left, findings } = selectSites(findSites(program), options);
   const kept = new Map(left);
   const possible = chosen.filter((site) => {
@@ -70,26 +73,50 @@ export const findShareGroups = (program: Program, options: ShareOptions): ShareG
   const parts = partsOf(possible);
   const byPart = new Map<string, Site[]>();
   for (const site of possible) byPart.set(parts.get(site)!, [...(byPart.get(parts.get(site)!) ?? []), site]);
-  const groups: ShareGroup[] = [];
+  const lanes: ShareLane[] = [];
   for (const [part, sites] of byPart) {
     const sizes = bySize(sites);
-    for (const [size, alike] of sizes) {
-      const cut = alike.length > 1 ? cutLayers(alike, options) : [alike];
-      for (const members of cut) {
-        const [first] = members;
-        if (members.length > 1)
-          groups.push({ name: `${part} of blocks ${members.map(({ block }) => block).join(', ')}`, sites: members });
-        else if (first)
-          kept.set(
-            first,
-            alike.length > 1
-              ? 'no layer is left to share with'
-              : sizes.size > 1
-                ? `no other layer has a ${part} of ${size}: their shapes forbid sharing`
-                : `there is one ${part}`,
-          );
-      }
-    }
+    for (const [size, alike] of sizes)
+      if (alike.length > 1) lanes.push({ part, sites: alike });
+      else
+        kept.set(
+          alike[0]!,
+          sizes.size > 1
+            ? `no other layer has a ${part} of ${size}: their shapes forbid sharing`
+            : `there is one ${part}`,
+        );
   }
+  return { lanes, kept, findings };
+};
+
+export const groupOf = (part: string, sites: readonly Site[]): ShareGroup => ({
+  name: `${part} of ${sites.length > 1 ? 'blocks' : 'block'} ${sites.map(({ block }) => block).join(', ')}`,
+  sites,
+});
+
+/** Places of `count` layers cut into groups: neighbours, or every n-th. */
+export const cutPlaces = (count: number, { group, pattern }: Pick<ShareOptions, 'group' | 'pattern'>): number[][] => {
+  const size = typeof group === 'number' ? group : count;
+  const groups = Math.ceil(count / size);
+  const cut = Array.from({ length: groups }, (): number[] => []);
+  for (let place = 0; place < count; place++)
+    cut[pattern === 'adjacent' ? Math.floor(place / size) : place % groups]!.push(place);
+  return cut;
+};
+
+/** Divides the chosen sites into groups of layers that may share; what cannot share is named with the reason. */
+export const findShareGroups = (
+  program: Program,
+  options: Pick<ShareOptions, 'targets' | 'ignore' | 'group' | 'pattern'>,
+): ShareGroups => {
+  const { lanes, kept: left, findings } = findShareLanes(program, options);
+  const kept = new Map(left);
+  const groups: ShareGroup[] = [];
+  for (const { part, sites } of lanes)
+    for (const places of cutPlaces(sites.length, options)) {
+      const members = places.map((place) => sites[place]!);
+      if (members.length > 1) groups.push(groupOf(part, members));
+      else kept.set(members[0]!, 'no layer is left to share with');
+    }
   return { groups, kept, findings };
 };

@@ -1,16 +1,19 @@
 import { z } from 'zod';
+import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
 import { type SharingMethodName, sharingMethods } from './methods/index.ts';
 
 export interface ShareOptions {
   readonly method: SharingMethodName;
   /** Share of the stored parameters of the chosen weights that stays. */
   readonly share: number;
-  /** Layers that share. */
-  readonly group: number | 'all';
+  /** Layers that share; 'auto': runs of neighbours that lose least are searched. */
+  readonly group: number | 'all' | 'auto';
+  /** What shares by itself: each weight of the blocks, or whole blocks. */
+  readonly unit: 'weight' | 'block';
   readonly pattern: 'adjacent' | 'cycle';
   readonly atoms: number | undefined;
   readonly residual: boolean;
-  readonly refit: { readonly ridge: number | 'auto' } | undefined;
+  readonly refit: RefitSettings | undefined;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
 }
@@ -30,22 +33,25 @@ const shareInput = z.strictObject({
     .default('basis')
     .describe(names.map((name) => `${name}: ${sharingMethods[name].summary}`).join('; ')),
   group: z
-    .union([z.int().min(2), z.literal('all')])
-    .optional()
-    .describe('Layers that share (default 2; all for atoms and linear).'),
+    .union([z.int().min(2), z.enum(['all', 'auto'])])
+    .default('auto')
+    .describe(
+      'Layers that share: a number, all, or auto (default): neighbours, cut into runs of up to four where that loses least.',
+    ),
+  unit: z
+    .enum(['weight', 'block'])
+    .default('weight')
+    .describe('What shares: each weight of the blocks by itself, or whole blocks but for their norms (FoldGPT).'),
   pattern: z
     .enum(['adjacent', 'cycle'])
     .default('adjacent')
     .describe('Which layers share: neighbours, or every n-th as when a stack of layers is run several times.'),
   atoms: z.int().min(1).optional().describe('Matrices that atoms mixes (default: what the budget suggests).'),
-  residual: z.boolean().default(true).describe('Layers may keep private low-rank products beside what they share.'),
-  refit: z
-    .union([
-      z.boolean(),
-      z.strictObject({ ridge: z.union([z.number().positive(), z.literal('auto')]).default('auto') }),
-    ])
+  residual: z
+    .boolean()
     .default(true)
-    .describe('Correct what writes to the residual stream against the original, but never a weight that is shared.'),
+    .describe('Layers may have low-rank products of their own, beside what they share or alone.'),
+  refit: refitInput,
   targets: z.array(pattern).min(1).optional().describe('Weights that may be shared (default all in blocks).'),
   ignore: z.array(pattern).optional().describe('Weights to leave as they are.'),
 });
@@ -55,11 +61,12 @@ export const shareOptions = shareInput.transform(
   (input): ShareOptions => ({
     method: input.method,
     share: 1 - input.ratio,
-    group: input.group ?? (input.method === 'atoms' || input.method === 'linear' ? 'all' : 2),
+    group: input.group,
+    unit: input.unit,
     pattern: input.pattern,
     atoms: input.atoms,
     residual: input.residual,
-    refit: input.refit === false ? undefined : { ridge: input.refit === true ? 'auto' : input.refit.ridge },
+    refit: refitSettings(input.refit),
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],
   }),

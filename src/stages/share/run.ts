@@ -1,5 +1,7 @@
 import { measureCost } from '../../analysis/cost.ts';
-import { allocateOptions, type CompressionOption, sumCosts } from '../../curvature/options.ts';
+import type { Site } from '../../analysis/sites.ts';
+import { allocateOptions, type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
+import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
@@ -7,37 +9,40 @@ import { cloneProgram } from '../../ir/clone.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { factoredWeight } from '../factorize/low-rank.ts';
 import { momentsOf } from '../factorize/site-moments.ts';
 import type { StageContext, StageResult } from '../stage.ts';
-import { choiceOfGroup, type ShareChoice } from './group-choice.ts';
-import { findShareGroups } from './groups.ts';
-import type { SharingOption } from './methods/method.ts';
+import { findShareLanes } from './groups.ts';
 import type { ShareOptions } from './options.ts';
 import { shareSites } from './share-sites.ts';
+import { choiceOfStretch, type SharePick, weightsOf } from './stretch-choice.ts';
+import { stretchesOf } from './stretches.ts';
 
-/** The stored parameters of weights in no group are not touched: the ratio is of the chosen ones alone. */
+/** The ratio is of the weights that have partners; what can share with no other layer is not counted. */
 const findingsOf = (
   before: Model,
   after: Model,
-  choices: readonly ShareChoice[],
-  picks: readonly CompressionOption<SharingOption | undefined>[],
+  choices: readonly CompressionChoice<readonly SharePick[]>[],
+  { picks, cost, loss }: OptionAllocation<readonly SharePick[]>,
 ): Finding[] => {
   const dense = sumCosts(choices.map(({ options }) => options[0]!.cost));
-  const now = sumCosts(picks.map(({ cost }) => cost));
-  const loss = picks.reduce((sum, pick) => sum + pick.loss, 0);
-  const shared = picks.filter(({ data }) => data !== undefined).length;
+  const groups = picks.flatMap(({ data }) => data.map(({ group }) => group.sites.length));
+  const shared = groups.filter((layers) => layers > 1);
   const percent = (a: number, b: number): string => `${((100 * a) / Math.max(1, b)).toPrecision(3)} %`;
+  const [bytesBefore, bytesAfter] = [before, after].map(({ program }) => measureCost(program).storedBytes);
   return [
     {
       kind: 'fact',
-      text: `${shared} of ${picks.length} groups of layers share: ${percent(now.parameters, dense.parameters)} of their stored parameters, ${percent(now.operations, dense.operations)} of their operations, predicted loss ${loss.toPrecision(3)} nats an item`,
+      text: `${shared.reduce((sum, layers) => sum + layers, 0)} weights share in ${shared.length} groups, ${groups.length - shared.length} have two factors of their own: ${percent(cost.parameters, dense.parameters)} of the stored parameters, ${percent(cost.operations, dense.operations)} of the operations, predicted loss ${loss.toPrecision(3)} nats an item`,
       facts: {
+        shared_groups: shared.length,
+        private_weights: groups.length - shared.length,
         parameters_before: dense.parameters,
-        parameters_after: now.parameters,
+        parameters_after: cost.parameters,
         operations_before: dense.operations,
-        operations_after: now.operations,
-        bytes_before: measureCost(before.program).storedBytes,
-        bytes_after: measureCost(after.program).storedBytes,
+        operations_after: cost.operations,
+        bytes_before: bytesBefore!,
+        bytes_after: bytesAfter!,
         predicted_loss: loss,
       },
     },
@@ -49,44 +54,48 @@ const findingsOf = (
 };
 
 /**
- * Layers that read the same weights: groups of sites that do the same in different blocks share a basis, atoms or one
- * weight, under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to
- * the residual stream and is private is corrected against the original.
+ * Layers that read the same weights: weights that do the same in different blocks share a basis, atoms or one weight,
+ * under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to the
+ * residual stream and is private is corrected against the original.
  * @throws 'mismatch' when nothing can be shared or the ratio cannot be met; as `curvatureOf` and `refitProgram`.
  */
 export const runShare = async (model: Model, options: ShareOptions, context: StageContext): Promise<StageResult> => {
   const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
   if (!calibration) throw internalError('the share stage was started without calibration data');
   const program = cloneProgram(model.program);
-  const { groups, kept, findings } = findShareGroups(program, options);
-  if (groups.length === 0)
+  const { lanes, kept, findings } = findShareLanes(program, options);
+  if (lanes.length === 0)
     throw new CompressError({
       code: 'mismatch',
       message: 'no layers can share weights',
       hint: [...new Set(kept.values())].slice(0, 3).join('; ') || 'The model has no weight products.',
     });
-  const moments = await momentsOf(
-    program,
-    groups.flatMap(({ sites }) => sites),
-    context,
-  );
-  const choices: ShareChoice[] = [];
-  for (const group of groups) {
+  const sites = lanes.flatMap((lane): readonly Site[] => lane.sites);
+  const moments = await momentsOf(program, sites, context);
+  const stretches = stretchesOf(lanes, options);
+  const choosing = { moments, options, signal };
+  const choices: CompressionChoice<readonly SharePick[]>[] = [];
+  for (const stretch of stretches) {
     checkSignal(signal);
-    choices.push(await choiceOfGroup(group, moments, options, signal));
-    const [done, total] = [choices.length, groups.length];
-    emit({ type: 'progress', task: 'sharing', done, total, unit: 'groups', item: group.name });
+    choices.push(await choiceOfStretch(stretch, choosing));
+    const [done, total] = [choices.length, stretches.length];
+    emit({ type: 'progress', task: 'sharing', done, total, unit: 'groups', item: stretch.name });
   }
   const dense = sumCosts(choices.map((choice) => choice.options[0]!.cost));
-  const { picks } = allocateOptions(choices, {
-    kind: 'cost',
-    measure: 'parameters',
-    most: Math.floor(options.share * dense.parameters),
-  });
-  for (const [index, { sites, name }] of groups.entries()) {
-    const { data, label, loss } = picks[index]!;
-    if (data) shareSites(sites, await data.weights());
-    emit({ type: 'site-finished', stage: 'share', site: name, facts: { chosen: label, predicted_loss: loss } });
+  const most = Math.floor(options.share * dense.parameters);
+  const allocation = allocateOptions(choices, { kind: 'cost', measure: 'parameters', most });
+  // Weights are made before any site is changed: they are read from the program.
+  const made = [];
+  const factored = new Map<string, FactoredWeight>();
+  for (const pick of allocation.picks.flatMap(({ data }) => data)) {
+    made.push({ pick, weights: await weightsOf(pick, choosing) });
+    const [first, second] = pick.group.sites;
+    if (!second) factored.set(first!.name, factoredWeight(first!, moments.of(first!), 'two-sided', signal));
+  }
+  for (const { pick, weights } of made) {
+    const { group, label, loss } = pick;
+    shareSites(group.sites, weights);
+    emit({ type: 'site-finished', stage: 'share', site: group.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);
   if (options.refit)
@@ -95,7 +104,8 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
       original: model.program,
       dataset: calibration,
       engine,
-      ridge: options.refit.ridge,
+      ...options.refit,
+      factored,
       checkpoints,
       maxMemoryBytes,
       scratch,
@@ -103,5 +113,8 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
       signal,
     });
   const shared = { ...model, program };
-  return { model: shared, findings: [...findings, ...moments.findings, ...findingsOf(model, shared, choices, picks)] };
+  return {
+    model: shared,
+    findings: [...findings, ...moments.findings, ...findingsOf(model, shared, choices, allocation)],
+  };
 };

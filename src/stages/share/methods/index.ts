@@ -1,3 +1,4 @@
+import { anySharing } from './any.ts';
 import { sharedAtoms } from './atoms.ts';
 import { basisSharing } from './basis.ts';
 import { linearExpansion } from './linear.ts';
@@ -10,6 +11,7 @@ export const sharingMethods = {
   atoms: sharedAtoms,
   tied: tiedLayers,
   linear: linearExpansion,
+  any: anySharing,
 } as const satisfies Record<string, SharingMethod>;
 
 export type SharingMethodName = keyof typeof sharingMethods;
