@@ -6,10 +6,9 @@ import type { RemovalPick } from '../../curvature/removal/choices.ts';
 import { internalError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
-import { factorSite, factorTucker } from '../factorize/factor-site.ts';
+import { factorSite } from '../factorize/factor-site.ts';
+import type { WriteForm } from '../factorize/forms/form.ts';
 import { factoredWeight } from '../factorize/low-rank.ts';
-import type { TuckerRanks } from '../factorize/methods/tucker.ts';
-import { tuckerFactors } from '../factorize/tucker-options.ts';
 import type { SharingOption } from '../share/methods/method.ts';
 import { shareSites } from '../share/share-sites.ts';
 import type { Parts } from './parts.ts';
@@ -18,7 +17,7 @@ import type { SiteMetrics } from './site-metrics.ts';
 /** What an option does to the program. */
 export type Edit =
   | { readonly kind: 'factor'; readonly site: string; readonly rank: number }
-  | { readonly kind: 'tucker'; readonly site: string; readonly ranks: TuckerRanks }
+  | { readonly kind: 'form'; readonly site: string; readonly write: WriteForm }
   | { readonly kind: 'remove'; readonly pick: RemovalPick }
   | { readonly kind: 'share'; readonly sites: readonly string[]; readonly option: SharingOption };
 
@@ -62,10 +61,8 @@ export const applyEdits = async (request: ApplyRequest): Promise<Map<string, Fac
       const { decomposition } = await metrics.spectrumOf(site);
       factored.set(site.name, factoredWeight(site, metrics.momentsOf(site), 'two-sided', signal));
       factorSite(site, decomposition.factors(edit.rank), edit.rank);
-    } else if (edit.kind === 'tucker') {
-      const site = siteOf(edit.site);
-      factorTucker(site, await tuckerFactors(site, metrics.momentsOf(site), edit.ranks, signal), edit.ranks);
-    } else if (edit.kind === 'share') shareSites(edit.sites.map(siteOf), await edit.option.weights());
+    } else if (edit.kind === 'form') edit.write(siteOf(edit.site));
+    else if (edit.kind === 'share') shareSites(edit.sites.map(siteOf), await edit.option.weights());
   }
   inferShapes(program);
   return factored;

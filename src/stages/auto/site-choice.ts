@@ -1,9 +1,9 @@
 import type { Site } from '../../analysis/sites.ts';
 import type { CompressionChoice, CompressionOption } from '../../curvature/options.ts';
 import { factorObstacle } from '../factorize/factor-site.ts';
+import { formOptions } from '../factorize/forms/index.ts';
 import { rankCost, rankOptions } from '../factorize/low-rank.ts';
 import { mostRank } from '../factorize/select.ts';
-import { isSpatial, tuckerOptions } from '../factorize/tucker-options.ts';
 import type { Edit } from './edit.ts';
 import type { CompressionKind } from './options.ts';
 import type { SiteMetrics } from './site-metrics.ts';
@@ -31,7 +31,7 @@ export const denseOf = (site: Site, metrics: SiteMetrics): EditOption => ({
   data: [],
 });
 
-/** Ranks of a site, and for a convolution those of three factors. */
+/** Ranks of a site, and other forms of a convolution. */
 const factoredOptions = async (site: Site, context: SiteChoiceContext): Promise<EditOption[]> => {
   const { kinds, metrics, multiple, signal } = context;
   if (!kinds.includes('low-rank') || factorObstacle(site) || mostRank(site) < 1) return [];
@@ -41,12 +41,12 @@ const factoredOptions = async (site: Site, context: SiteChoiceContext): Promise<
     ({ data, ...option }): EditOption[] =>
       data === 'dense' ? [] : [{ ...option, data: [{ kind: 'factor', site: site.name, rank: data }] }],
   );
-  if (!isSpatial(site)) return ranks;
-  const tucker = await tuckerOptions(site, metrics.momentsOf(site), { positionsPerItem, multiple, signal });
+  const moments = metrics.momentsOf(site);
+  const forms = await formOptions(['tucker', 'canonical'], { site, moments, positionsPerItem, multiple, signal });
   return [
     ...ranks,
-    ...tucker.flatMap(({ data, ...option }): EditOption[] =>
-      typeof data === 'object' ? [{ ...option, data: [{ kind: 'tucker', site: site.name, ranks: data }] }] : [],
+    ...forms.map(
+      ({ data, ...option }): EditOption => ({ ...option, data: [{ kind: 'form', site: site.name, write: data }] }),
     ),
   ];
 };

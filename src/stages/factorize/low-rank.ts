@@ -3,15 +3,15 @@ import type { Site } from '../../analysis/sites.ts';
 import type { CompressionChoice, CompressionOption, OptionCost } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { bitsOf } from '../../ir/data-type.ts';
+import type { WriteForm } from './forms/form.ts';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
 import type { Decomposition } from './methods/method.ts';
-import type { TuckerRanks } from './methods/tucker.ts';
 import { lossesByRank } from './predict.ts';
 import { mostRank } from './select.ts';
 import type { SiteMoments } from './site-moments.ts';
 
-/** Keeps a weight dense, writes it with two factors of a rank, or a convolution as three. */
-export type RankChoice = 'dense' | number | TuckerRanks;
+/** Keeps a weight dense, writes it with two factors of a rank, or in another form. */
+export type RankChoice = 'dense' | number | WriteForm;
 
 /** A site's decomposition and what each rank is predicted to lose, in nats an item. */
 export interface Spectrum {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type FactorFormName, factorForms } from './forms/index.ts';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
 import { type RefitSettings, refitInput, refitSettings } from './refit-options.ts';
 
@@ -14,8 +15,8 @@ export interface FactorizeOptions {
   readonly budget: FactorBudget;
   /** Ranks by predicted loss, or the same share of every weight. */
   readonly allocation: 'curvature' | 'uniform';
-  /** Convolutions may also become three (Tucker-2). */
-  readonly tucker: boolean;
+  /** Forms that are offered beside two factors. */
+  readonly forms: readonly FactorFormName[];
   /** Ranks are multiples of this. */
   readonly multiple: number;
   readonly refit: RefitSettings | undefined;
@@ -24,6 +25,7 @@ export interface FactorizeOptions {
 }
 
 const names = Object.keys(factorMethods) as [FactorMethodName, ...FactorMethodName[]];
+const formNames = Object.keys(factorForms) as [FactorFormName, ...FactorFormName[]];
 const share = z.number().gt(0).lt(1);
 
 const factorizeInput = z.strictObject({
@@ -42,10 +44,12 @@ const factorizeInput = z.strictObject({
     .enum(['curvature', 'uniform'])
     .default('curvature')
     .describe('Ranks (and which weights stay whole) by predicted loss, or the same share of every weight.'),
-  tucker: z
-    .boolean()
-    .default(true)
-    .describe('Convolutions with filters of several places may also become three: channels, filter, outputs.'),
+  forms: z
+    .array(z.enum(formNames))
+    .default(['tucker', 'canonical'])
+    .describe(
+      `Forms that weights may also have beside two factors: ${formNames.map((name) => `${name}: ${factorForms[name].summary}`).join('; ')}.`,
+    ),
   rank_multiple: z.int().min(1).default(1).describe('Ranks are multiples of this; 8 or 16 suits most kernels.'),
   refit: refitInput,
   targets: z.array(z.string().min(1)).min(1).optional().describe('Weights to factorise (default all), as in quantize.'),
@@ -83,7 +87,7 @@ export const factorizeOptions = factorizeInput.transform((input, issues): Factor
     method: input.method,
     budget,
     allocation: input.allocation,
-    tucker: input.tucker,
+    forms: input.forms,
     multiple: input.rank_multiple,
     refit: refitSettings(input.refit),
     targets: input.targets ?? ['*'],

@@ -10,12 +10,12 @@ import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRanks } from './allocate-ranks.ts';
-import { factorSite, factorTucker } from './factor-site.ts';
+import { factorSite } from './factor-site.ts';
+import { formOptions } from './forms/index.ts';
 import { factoredWeight, type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
 import type { FactorizeOptions } from './options.ts';
 import { selectFactored } from './select.ts';
 import { momentsOf } from './site-moments.ts';
-import { isSpatial, tuckerFactors, tuckerOptions } from './tucker-options.ts';
 
 const stage = 'factorize';
 
@@ -106,11 +106,9 @@ export const runFactorize = async (
     const positionsPerItem = moments.positionsPerItem(site);
     const { multiple } = options;
     const ranked = rankOptions(site, losses, { positionsPerItem, multiple });
-    const tucker =
-      options.tucker && isSpatial(site)
-        ? await tuckerOptions(site, moments.of(site), { positionsPerItem, multiple, signal })
-        : [];
-    choices.push({ ...ranked, options: [...ranked.options, ...tucker] });
+    const request = { site, moments: moments.of(site), positionsPerItem, multiple, signal };
+    const forms = await formOptions(options.forms, request);
+    choices.push({ ...ranked, options: [...ranked.options, ...forms] });
     const [done, total] = [choices.length, chosen.length];
     emit({ type: 'progress', task: 'decomposing weights', done, total, unit: 'weights', item: site.name });
   }
@@ -121,7 +119,7 @@ export const runFactorize = async (
     if (typeof rank === 'number') {
       factored.set(site.name, factoredWeight(site, moments.of(site), options.method, signal));
       factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
-    } else if (rank !== 'dense') factorTucker(site, await tuckerFactors(site, moments.of(site), rank, signal), rank);
+    } else if (rank !== 'dense') rank(site);
     emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);

@@ -11,9 +11,14 @@ import { inferShapes } from '../../../src/ir/inference/index.ts';
 import { parseProgram } from '../../../src/ir/text/parse.ts';
 import { verify } from '../../../src/ir/verify.ts';
 import { Random } from '../../../src/random.ts';
-import { factorObstacle, factorSite, factorTucker } from '../../../src/stages/factorize/factor-site.ts';
+import { factorObstacle, factorSite } from '../../../src/stages/factorize/factor-site.ts';
+import { canonicalFactors } from '../../../src/stages/factorize/methods/canonical.ts';
 import { plainSvd } from '../../../src/stages/factorize/methods/plain-svd.ts';
+import { tensorOfMatrix, tensorRing, tensorTrain } from '../../../src/stages/factorize/methods/tensor-train.ts';
 import { decomposeTucker } from '../../../src/stages/factorize/methods/tucker.ts';
+import { writeCanonical } from '../../../src/stages/factorize/write/canonical.ts';
+import { writeTrain } from '../../../src/stages/factorize/write/train.ts';
+import { writeTucker } from '../../../src/stages/factorize/write/tucker.ts';
 
 const graphs: Readonly<Record<string, string>> = {
   MatMul: `x: float32[2, 3, 6]) -> (y: float32[2, 3, 5]) {
@@ -102,7 +107,7 @@ test('a convolution as three computes the same at full ranks', async () => {
     a: identity(columns),
     b: undefined,
   });
-  factorTucker(site!, await decomposition.factors(ranks), ranks);
+  writeTucker(site!, await decomposition.factors(ranks), ranks);
   expect(verify(program)).toEqual([]);
   inferShapes(program);
   const [before, after] = [await run(original, [2, 3, 7, 8]), await run(program, [2, 3, 7, 8])];
@@ -115,6 +120,59 @@ test('a convolution as three computes the same at full ranks', async () => {
     ['up', rows, rows],
   ]);
   expect([...program.graph.initializers].some(({ name: constant }) => constant === 'w')).toBe(false);
+});
+
+test('a convolution as canonical terms computes what its terms say', async () => {
+  const original = programOf('Conv with strides, padding and a bias');
+  const program = cloneProgram(original);
+  const [site] = findSites(program);
+  const { rows, columns } = site!;
+  const a = Float64Array.from({ length: columns ** 2 }, (_, index) => (index % (columns + 1) === 0 ? 1 : 0));
+  const weight = Float64Array.from(readSiteMatrix(site!));
+  const input = { weight, rows, columns, channels: 3, a, b: undefined };
+  writeCanonical(site!, await canonicalFactors(input, columns), columns);
+  expect(verify(program)).toEqual([]);
+  inferShapes(program);
+  const [before, after] = [await run(original, [2, 3, 7, 8]), await run(program, [2, 3, 7, 8])];
+  before.forEach((value, index) => {
+    expect(after[index]).toBeCloseTo(value, 1);
+  });
+  expect(program.graph.nodes.map(({ op }) => op)).toEqual(['Conv', 'Conv', 'Conv']);
+});
+
+describe.each([
+  ['train', tensorTrain],
+  ['ring', tensorRing],
+] as const)('a product as a tensor %s', (_, decompose) => {
+  test.each([
+    ['with three cores', '2, 5, 12', '', 'y = MatMul(x, w)', [2, 5, 12], { rows: [2, 3, 3], columns: [3, 2, 2] }],
+    [
+      'with two cores and a bias',
+      '4, 12',
+      'b: float32[18] = random(seed=2)',
+      'y = Gemm(x, w, b)',
+      [4, 12],
+      { rows: [3, 6], columns: [4, 3] },
+    ],
+  ] as const)('%s computes the same where nothing is cut off', async (__, inputs, bias, node, shape, lengths) => {
+    const original = parseProgram(`program opset=21
+graph main(x: float32[${inputs}]) -> (y: float32[${[...shape.slice(0, -1), 18].join(', ')}]) {
+  w: float32[12, 18] = random(seed=1)
+  ${bias}
+  ${node}
+}`);
+    const program = cloneProgram(original);
+    const [site] = findSites(program);
+    const cores = await decompose(tensorOfMatrix(readSiteMatrix(site!), lengths), lengths, { cutOff: 0 });
+    writeTrain(site!, cores, lengths);
+    expect(verify(program)).toEqual([]);
+    inferShapes(program);
+    const [before, after] = [await run(original, shape), await run(program, shape)];
+    before.forEach((value, index) => {
+      expect(after[index]).toBeCloseTo(value, 4);
+    });
+    expect([...program.graph.initializers].some(({ name }) => name === 'w')).toBe(false);
+  });
 });
 
 test('weights that have no two factors are named with the reason', () => {

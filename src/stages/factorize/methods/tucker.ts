@@ -28,7 +28,7 @@ export interface TuckerDecomposition {
 }
 
 /** The mean over a filter's places of the channels' second moments: (channels, channels). */
-const channelMoment = (a: Float64Array, channels: number, places: number): Float64Array => {
+export const channelMoment = (a: Float64Array, channels: number, places: number): Float64Array => {
   const columns = channels * places;
   const moment = new Float64Array(channels ** 2);
   for (let i = 0; i < channels; i++)
