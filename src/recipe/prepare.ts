@@ -7,6 +7,7 @@ import type { DatasetContext } from '../calibration/samples/kind.ts';
 import { CompressError, internalError } from '../errors.ts';
 import { inputSignature } from '../execution/signature.ts';
 import type { BuildOptions } from '../families/family.ts';
+import { readConstantsDirectly } from '../ir/edit/read-constants-directly.ts';
 import type { Model } from '../ir/model.ts';
 import type { StagePlan } from '../stages/stage.ts';
 import { checkGates, chooseMetrics } from './choose-metrics.ts';
@@ -67,6 +68,7 @@ export const prepareRun = async (recipe: Recipe): Promise<PreparedRun> => {
     problems.throwIfAny();
     throw internalError('a model that does not open was no problem');
   }
+  if (recipe.stages.length > 0) readConstantsDirectly(model.program);
   const context = datasetContext(model, recipe);
   const calibration = await openDatasets(problems, recipe.calibration, context);
   const training = await openDatasets(problems, recipe.training, context);

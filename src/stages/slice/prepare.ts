@@ -3,6 +3,7 @@ import { cloneProgram } from '../../ir/clone.ts';
 import { dropZeroStates } from '../../ir/edit/drop-zero-states.ts';
 import { foldBatchNormalization } from '../../ir/edit/fold-batch-normalization.ts';
 import { foldConstants } from '../../ir/edit/fold-constants.ts';
+import { readConstantsDirectly } from '../../ir/edit/read-constants-directly.ts';
 import { unshareVectors } from '../../ir/edit/unshare-vectors.ts';
 import type { Program } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
@@ -28,6 +29,7 @@ export const refusePacked = (program: Program): void => {
  */
 export const separated = (given: Program): Program => {
   const program = cloneProgram(given);
+  readConstantsDirectly(program);
   foldConstants(program);
   foldBatchNormalization(program);
   dropZeroStates(program);

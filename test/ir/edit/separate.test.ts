@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { findChannelGroups } from '../../../src/analysis/channel-groups/groups.ts';
+import { findSites } from '../../../src/analysis/sites.ts';
 import { dropZeroStates } from '../../../src/ir/edit/drop-zero-states.ts';
+import { readConstantsDirectly } from '../../../src/ir/edit/read-constants-directly.ts';
 import { unshareVectors } from '../../../src/ir/edit/unshare-vectors.ts';
+import type { Program } from '../../../src/ir/graph.ts';
 import { inferShapes } from '../../../src/ir/inference/index.ts';
 import { parseProgram } from '../../../src/ir/text/parse.ts';
 import { expectSameOutputs } from './equivalence.ts';
@@ -47,6 +50,27 @@ graph g(x: float32[n, 6], c: bool[]) -> (y, z, bias) {
 }
 `);
     expect(unshareVectors(program)).toBe(0);
+  });
+});
+
+describe('readConstantsDirectly', () => {
+  it('shows every layer that multiplies by a weight, and computes the same', async () => {
+    const text = `program opset=17
+graph g(x: float32[n, 6]) -> (y, copy) {
+  w: float32[6, 6] = random(seed=1)
+  again = Identity(w)
+  copy = Identity(w)
+  r = Relu(x)
+  a = MatMul(r, w)
+  b = Identity(a)
+  y = MatMul(b, again)
+}
+`;
+    const weights = (program: Program): string[] => findSites(program).map(({ weight }) => weight.name);
+    expect(weights(parseProgram(text))).toEqual(['w']);
+    const { program, ops } = await expectSameOutputs(text, readConstantsDirectly);
+    expect(weights(program)).toEqual(['w', 'w']);
+    expect(ops).toEqual(['Identity', 'Relu', 'MatMul', 'Identity', 'MatMul']);
   });
 });
 
