@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { withPackedWeights } from '../artifact/formats/onnx/lift/lift.ts';
 import { openModel } from '../artifact/open.ts';
-import { takeSamples } from '../calibration/dataset.ts';
+import { type Dataset, takeSamples } from '../calibration/dataset.ts';
 import { type Attribution, type AttributionMethod, attributeDivergence } from '../curvature/attribution/attribute.ts';
 import { CompressError } from '../errors.ts';
 import { onnxruntimeEngine } from '../execution/onnxruntime.ts';
@@ -23,8 +23,8 @@ export interface ModelAttributionRequest {
   readonly second: string;
   /** Datasets as recipes write them. */
   readonly data: readonly unknown[];
-  /** Samples that are looked at, the first ones. */
-  readonly samples: number;
+  /** Samples that are looked at, the first ones; undefined: as many as a language model or another needs. */
+  readonly samples: number | undefined;
   readonly by: AttributionMethod | 'auto';
   /** Share of the divergence that higher precision is to take away. */
   readonly gain: number;
@@ -44,6 +44,10 @@ const integerOperators = new Set([
   'ConvInteger',
   'DynamicQuantizeLSTM',
 ]);
+
+/** A window of tokens has many items, an image one. */
+const samplesFor = async (dataset: Dataset): Promise<number> =>
+  dataset.length > 0 && (await dataset.sample(0)).kind === 'tokens' ? 8 : 128;
 
 /** True where a program rounds activations: it was put into a standard form before. */
 const computesInIntegers = ({ graph }: Program): boolean => {
@@ -74,11 +78,11 @@ export const attributeModels = async (request: ModelAttributionRequest): Promise
     });
   const alike = computesInIntegers(second.program) && !computesInIntegers(first.program);
   const cache = new Cache(cacheDirectory(directory));
-  return cache.withScratch((scratch) =>
+  return cache.withScratch(async (scratch) =>
     attributeDivergence({
       first: alike ? prepareProgram(first.program).program : first.program,
       second: second.program,
-      dataset: takeSamples(dataset, request.samples),
+      dataset: takeSamples(dataset, request.samples ?? (await samplesFor(dataset))),
       by,
       gain,
       context: {

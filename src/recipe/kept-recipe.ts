@@ -27,14 +27,29 @@ const usedBits = (packed: PackedTensor): number => {
   return bits === 4 && packed.unpackedCodes().every((code) => code < 8) ? 3 : bits;
 };
 
+/** How the other model computes the products to keep, where it does not hold them as packed integers. */
+const computedAs = ({ units }: KeptSites): Options => {
+  const regions = units.map(({ unit }) => unit.pairs[0].second);
+  const has = (op: string): boolean => regions.some(({ nodes }) => nodes.some((node) => node.op === op));
+  if (has('DynamicQuantizeLinear')) return { activations: 'dynamic' };
+  if (has('QuantizeLinear')) return { activations: 'static' };
+  const types = regions.map(({ output: { type } }) => (type?.kind === 'tensor' ? type.dtype : undefined));
+  const half = types.find((type) => type === 'float16' || type === 'bfloat16');
+  return half ? { precision: half } : {};
+};
+
 /** The quantize stage that the weights to keep look like: width, groups and grid of the first of them. */
-const lookOf = ({ units }: KeptSites): Options => {
-  const packed = units.flatMap(({ unit }) => unit.pairs[0].packed ?? []);
+const lookOf = (kept: KeptSites): Options => {
+  const packed = kept.units.flatMap(({ unit }) => unit.pairs[0].packed ?? []);
   const [first] = packed;
-  if (!first || packed.length < units.length) return { activations: 'static' };
+  if (!first || packed.length < kept.units.length) return computedAs(kept);
   const { groupSize, columns, zeroPoints } = first.facts;
   return {
-    weights: { bits: usedBits(first), group_size: groupSize < columns ? groupSize : 'row', sym: zeroPoints === null },
+    weights: {
+      bits: usedBits(first),
+      group_size: groupSize < columns ? groupSize : 'row',
+      sym: zeroPoints === null,
+    },
   };
 };
 

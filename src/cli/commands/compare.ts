@@ -12,8 +12,10 @@ const attributionOf = (options: OptionValues) => {
   const written = options.text('attribution') ?? 'auto';
   const by = ways.find((way) => way === written);
   if (by === undefined) throw refuse('--attribution', `${ways.join(', ')}, found ${JSON.stringify(written)}`);
-  const samples = Number(options.text('samples'));
-  if (!Number.isInteger(samples) || samples < 1) throw refuse('--samples', 'a whole number of samples, like 8');
+  const counted = options.text('samples');
+  const samples = counted === undefined ? undefined : Number(counted);
+  if (samples !== undefined && (!Number.isInteger(samples) || samples < 1))
+    throw refuse('--samples', 'a whole number of samples, like 8');
   const text = options.text('gain') ?? '';
   const gain = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
   if (!(gain > 0 && gain <= 1)) throw refuse('--gain', `a share of the divergence, like 50% or 0.5, found ${text}`);
@@ -38,7 +40,7 @@ export const compareCommand: CommandModule = {
         'follow the divergence back to weights: measured (each changed alone), curvature (predicted), auto (by the size of the model), none',
         'auto',
       )
-      .option('--samples <n>', 'samples that the divergence is followed on', '8')
+      .option('--samples <n>', 'samples that the divergence is followed on (default: 8 windows of tokens, 128 others)')
       .option('--gain <share>', 'share of the divergence that weights in higher precision are to take away', '50%')
       .addHelpText(
         'after',

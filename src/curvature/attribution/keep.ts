@@ -74,10 +74,10 @@ export const keepFor = async (
   measure: (replacements: readonly Replacement[]) => Promise<number>,
 ): Promise<KeptSites> => {
   const { units, wanted, divergence, signal } = request;
-  const candidates = units.map(({ unit, restored, caused }): KeepCandidate => {
+  const candidates = units.map(({ unit, caused }): KeepCandidate => {
     const as = higherOf(unit);
     const addedBytes = bytesOf(unit, as) - presentBytes(unit);
-    return { unit, as, addedBytes, gain: restored ?? caused ?? 0, cost: Math.max(0, addedBytes) };
+    return { unit, as, addedBytes, gain: caused ?? 0, cost: Math.max(0, addedBytes) };
   });
   const replacementsFor = async ({ unit, as }: KeepCandidate): Promise<Replacement[]> => {
     if (as === 'original') return unit.pairs.map(({ first }) => ({ region: first }));

@@ -3,6 +3,7 @@ import { findSites } from '../../analysis/sites.ts';
 import { upgradeOpset } from '../../artifact/formats/onnx/lower/opset.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import type { Program, Value } from '../../ir/graph.ts';
+import { inferShapes } from '../../ir/inference/index.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import type { ProgramVariant } from '../measured.ts';
 import { computedValues, graft, type Region } from './region.ts';
@@ -74,7 +75,7 @@ export class VariantPlaces {
   }
 }
 
-/** Copies of two programs between which nodes can be exchanged: with the same versions of operators. */
+/** Copies of two programs between which nodes can be exchanged: with the same versions of operators, and known types. */
 export const withSameOperators = (first: Program, second: Program): readonly [Program, Program] => {
   const copies = [cloneProgram(first), cloneProgram(second)] as const;
   const newest = Math.max(...copies.map(({ opsets }) => opsets.get('') ?? 1));
@@ -82,6 +83,7 @@ export const withSameOperators = (first: Program, second: Program): readonly [Pr
     if ((copy.opsets.get('') ?? 1) < newest) upgradeOpset(copy, newest);
     for (const { opsets } of copies)
       for (const [domain, version] of opsets) if (!copy.opsets.has(domain)) copy.opsets.set(domain, version);
+    inferShapes(copy);
     copy.irVersion = Math.max(...copies.map(({ irVersion }) => irVersion));
   }
   return copies;

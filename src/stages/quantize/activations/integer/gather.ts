@@ -1,8 +1,8 @@
 import type { Site } from '../../../../analysis/sites.ts';
-import { replaceAllUses } from '../../../../ir/edit/replace.ts';
 import { intAttribute } from '../../../../ir/graph.ts';
 import { NodeWriter } from '../node-writer.ts';
 import { unsignedZero } from '../weight-store.ts';
+import { finishSite } from './finish.ts';
 import { activationOf, integerWeight, type Lowering, scalarConstant } from './form.ts';
 
 /**
@@ -32,7 +32,5 @@ export const lowerGather = (site: Site, lowering: Lowering): void => {
     numbers = writer.add({ op: 'Sub', inputs: [numbers, zero], name: `${name}_c` });
   }
   const rows = writer.add({ op: 'Mul', inputs: [numbers, scales], name: `${name}_y` });
-  if (site.output.type) rows.type = site.output.type;
-  replaceAllUses(site.output, rows, { graph: site.graph });
-  site.graph.remove(site.node);
+  finishSite(site, rows);
 };

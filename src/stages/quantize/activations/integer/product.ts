@@ -1,10 +1,10 @@
 import { siteTensor } from '../../../../analysis/site-weights.ts';
 import type { Site } from '../../../../analysis/sites.ts';
-import { replaceAllUses } from '../../../../ir/edit/replace.ts';
 import { intAttribute, type Value } from '../../../../ir/graph.ts';
 import { floatTensor, intTensor, readFloats } from '../../../../ir/read.ts';
 import { constantOf } from '../../../../ir/walk.ts';
 import { NodeWriter } from '../node-writer.ts';
+import { finishSite } from './finish.ts';
 import { type IntegerWeight, integerWeight, type Lowering, mainConstant, scalarConstant } from './form.ts';
 
 /** ONNX's number of float32, for Cast. */
@@ -25,13 +25,6 @@ const rescale = (
   });
   const scales = writer.add({ op: 'Mul', inputs: [fields.inputScale, fields.weightScales], name: `${name}_s` });
   return writer.add({ op: 'Mul', inputs: [numbers, scales], name: `${name}_y` });
-};
-
-/** Puts `value` in place of a site's output and takes its node away. */
-const finish = (site: Site, value: Value): void => {
-  if (site.output.type) value.type = site.output.type;
-  replaceAllUses(site.output, value, { graph: site.graph });
-  site.graph.remove(site.node);
 };
 
 /** A bias read by an Add, in the shape that adds to the output's channels. */
@@ -62,7 +55,7 @@ export const lowerMatrixProduct = (site: Site, lowering: Lowering): void => {
     name: `${site.output.name}_i`,
   });
   const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
-  finish(site, site.op === 'Gemm' ? addGemmTerms(site, lowering, writer, product) : product);
+  finishSite(site, site.op === 'Gemm' ? addGemmTerms(site, lowering, writer, product) : product);
 };
 
 /** alpha · product + beta · bias. */
@@ -102,7 +95,7 @@ export const lowerConvolution = (site: Site, lowering: Lowering): void => {
     name: `${site.output.name}_i`,
   });
   const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
-  finish(site, addConvolutionBias(site, lowering, writer, product, rank));
+  finishSite(site, addConvolutionBias(site, lowering, writer, product, rank));
 };
 
 const addConvolutionBias = (
