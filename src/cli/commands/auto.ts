@@ -44,7 +44,7 @@ const autoFlags: readonly RecipeFlag[] = [
   },
   {
     flags: '--kinds <kind>',
-    description: 'low-rank, removal, bits; give it again for several (default what the budget counts)',
+    description: 'low-rank, removal, bits, sharing; give it again for several (default what the budget counts)',
     key: [...stage, 'kinds'],
     reads: 'texts',
   },
@@ -63,7 +63,7 @@ const autoFlags: readonly RecipeFlag[] = [
   { flags: '--heal', description: 'train the result afterwards', key: [...stage, 'heal'], reads: 'given' },
   {
     flags: '--no-refit',
-    description: 'do not correct the residual stream against the original',
+    description: 'do not correct products against the original',
     key: [...stage, 'refit'],
     reads: 'refused',
   },

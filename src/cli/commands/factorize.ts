@@ -29,6 +29,13 @@ const factorizeFlags: readonly RecipeFlag[] = [
     reads: 'text',
   },
   {
+    flags: '--form <name>',
+    description:
+      'also tucker, canonical, tensor-train or tensor-ring; give it again for several (default tucker and canonical)',
+    key: [...stage, 'forms'],
+    reads: 'texts',
+  },
+  {
     flags: '--rank-multiple <n>',
     description: 'ranks are multiples of this (default 1)',
     key: [...stage, 'rank_multiple'],
@@ -54,7 +61,7 @@ const factorizeFlags: readonly RecipeFlag[] = [
   },
   {
     flags: '--no-refit',
-    description: 'do not correct the residual stream against the original',
+    description: 'do not correct products against the original',
     key: [...stage, 'refit'],
     reads: 'refused',
   },

@@ -29,7 +29,7 @@ const sliceFlags: readonly RecipeFlag[] = [
   {
     flags: '-m, --method <name>',
     description:
-      'obs, fisher, taylor, flap, leverage, wanda, magnitude, slicegpt, blocks-loss or blocks-influence (default obs)',
+      'obs, fisher, taylor, flap, leverage, wanda, magnitude, slicegpt, modegpt, blocks-loss or blocks-influence (default obs)',
     key: [...stage, 'method'],
     reads: 'text',
   },

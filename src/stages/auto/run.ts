@@ -3,8 +3,10 @@ import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { internalError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import type { Program } from '../../ir/graph.ts';
+import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { mergedFinding, mergeProducts } from '../factorize/merge-products.ts';
 import { prepareForSlicing } from '../slice/prepare.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateStructure, editsOf } from './allocate.ts';
@@ -48,6 +50,8 @@ const shrinkStructure = async (
     for (const [site, weight] of await found.apply(program, editsOf(allocation))) factored.set(site, weight);
     await refitStructure(program, original, { options, context, factored, step });
   }
+  report.told(mergedFinding(await mergeProducts(program, context.signal)));
+  inferShapes(program);
 };
 
 /** Structure and widths under one number of bytes: structure by one allocation over both, widths again on the result. */

@@ -13,6 +13,7 @@ import { allocateRanks } from './allocate-ranks.ts';
 import { factorSite } from './factor-site.ts';
 import { formOptions } from './forms/index.ts';
 import { factoredWeight, type RankChoice, rankOptions, type Spectrum, spectrumOf } from './low-rank.ts';
+import { mergedFinding, mergeProducts } from './merge-products.ts';
 import type { FactorizeOptions } from './options.ts';
 import { selectFactored } from './select.ts';
 import { momentsOf } from './site-moments.ts';
@@ -139,8 +140,10 @@ export const runFactorize = async (
         signal,
       })
     : [];
+  const merged = await mergeProducts(program, signal);
+  inferShapes(program);
   return {
     model: { ...model, program },
-    findings: [...findings, ...moments.findings, ...findingsOf(choices, allocation, refit)],
+    findings: [...findings, ...moments.findings, ...findingsOf(choices, allocation, refit), ...mergedFinding(merged)],
   };
 };
