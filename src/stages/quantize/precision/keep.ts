@@ -1,4 +1,5 @@
 import { findSites } from '../../../analysis/sites.ts';
+import { dataTypeFromOnnx, dataTypes } from '../../../ir/data-type.ts';
 import type { Node, Program, Value } from '../../../ir/graph.ts';
 import { roleKey } from '../../../ir/model.ts';
 import { nodesWithin } from '../../../ir/walk.ts';
@@ -39,7 +40,13 @@ const keptByPattern = (nodes: readonly Node[], patterns: readonly string[]): Kee
   return { kept, findings };
 };
 
-const isDelicate = (node: Node): boolean => node.domain === '' && delicateOperators.has(node.op);
+/** Whether fractions are cut off: half precision would give the whole number beside where it rounds across one. */
+const truncates = (node: Node): boolean => {
+  const to = node.op === 'Cast' ? dataTypeFromOnnx(node.int('to', 0)) : undefined;
+  return to !== undefined && to !== 'bool' && !dataTypes[to].float;
+};
+
+const isDelicate = (node: Node): boolean => node.domain === '' && (delicateOperators.has(node.op) || truncates(node));
 
 /** Adds nodes whose results only delicate nodes read, however far back: half precision would lose theirs before. */
 const closeBackwards = (
@@ -62,7 +69,7 @@ const closeBackwards = (
 
 /**
  * Which nodes stay in float32 when a program is converted to half precision: those that the recipe names, those
- * without a half-precision form, delicate ones (see delicateOperators), and what only feeds these. `reasons` 'named'
+ * without a half-precision form, delicate ones (see delicateOperators, and casts to integers), and what only feeds these. `reasons` 'named'
  * leaves it at the first.
  */
 export const decideKept = (program: Program, patterns: readonly string[], reasons: 'named' | 'all'): KeepDecision => {

@@ -321,6 +321,24 @@ graph main(x: float32[1, 16], first: bool[]) -> (y) {
   });
 });
 
+describe('whole numbers made of fractions', () => {
+  test('are made in float32, with all that only feeds them', () => {
+    const program = parseProgram(`program opset=17
+graph main(x: float32[1, 64]) -> (y) {
+  half: float32[1] = [0.5]
+  table: float32[65, 4] = random(seed=3)
+  scaled = Mul(x, half)
+  bucket = Cast(scaled, to=7)
+  y = Gather(table, bucket)
+}`);
+    const { program: half } = convert(program, { precision: 'float16' });
+    const cast = nodes(half).find((node) => node.op === 'Cast' && node.int('to') === 7)!;
+    expect(cast.inputs[0]!.type).toMatchObject({ dtype: 'float32' });
+    expect(cast.inputs[0]!.producer!.inputs[0]!.name).toBe('x');
+    expect(nodes(half).find((node) => node.op === 'Gather')!.inputs[0]!.type).toMatchObject({ dtype: 'float16' });
+  });
+});
+
 describe('float32', () => {
   test('widens a half-precision graph exactly and keeps its interface', async () => {
     const program = parseProgram(`program opset=13
