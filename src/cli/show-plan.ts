@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { forecastRecipe } from '../recipe/forecast.ts';
+import { type PlacementRequest, planPlacement } from '../recipe/placement.ts';
 import { type PlannedStage, type PlanReport, planRecipe } from '../recipe/plan.ts';
 import { formatBytes } from '../recipe/quantity.ts';
 import type { Recipe } from '../recipe/recipe.ts';
@@ -8,6 +9,7 @@ import { formatTable } from '../reporters/table.ts';
 import type { SitePlan, StageForecast } from '../stages/stage.ts';
 import type { CommandContext, CommandResult } from './command.ts';
 import { withProgress } from './live-progress.ts';
+import { placementText } from './show-placement.ts';
 
 const columns = [
   { title: 'site' },
@@ -93,18 +95,33 @@ const frontText = ({ measure, points }: StageForecast, style: Style): string => 
   ].join('\n');
 };
 
-/** Plans a recipe and words the plan, with the front that is predicted for its first stage where that is asked for. */
+/** What a plan looks at beyond the recipe itself. */
+interface PlanExtras {
+  /** Predict what budgets of the first stage would lose. */
+  readonly front?: boolean;
+  /** Plan which experts stay on a fast device. */
+  readonly placement?: Pick<PlacementRequest, 'fastMemoryBytes' | 'transferBandwidth' | 'fastBandwidth'> | undefined;
+}
+
+/** Plans a recipe and words the plan, with what is asked for beside it. */
 export const planAndShow = async (
   recipe: Recipe,
   context: CommandContext,
-  { front = false }: { readonly front?: boolean } = {},
+  { front = false, placement: device }: PlanExtras = {},
 ): Promise<CommandResult> => {
   const plan = await planRecipe(recipe);
   const { signal, io } = context;
   const forecast = front ? await withProgress(context, (emit) => forecastRecipe({ recipe, emit, signal })) : undefined;
+  const placement = device
+    ? await withProgress(context, (emit) => planPlacement({ recipe, plan, emit, signal, ...device }))
+    : undefined;
   return {
-    data: forecast ? { ...plan, forecast } : plan,
+    data: { ...plan, ...(forecast ? { forecast } : {}), ...(placement ? { placement } : {}) },
     text: (style) =>
-      [planText(plan, io.directory, style), ...(forecast ? [frontText(forecast, style)] : [])].join('\n\n'),
+      [
+        planText(plan, io.directory, style),
+        ...(forecast ? [frontText(forecast, style)] : []),
+        ...(placement ? [placementText(placement, style)] : []),
+      ].join('\n\n'),
   };
 };
