@@ -12,6 +12,7 @@ import type { StageContext, StageResult } from '../stage.ts';
 import { allocateStructure, editsOf } from './allocate.ts';
 import { roundToBudget } from './bits.ts';
 import { measureOf } from './budget-measure.ts';
+import { graphBytes } from './file-bytes.ts';
 import { forecastOf } from './forecast.ts';
 import { healModel } from './heal.ts';
 import type { AutoBudget, AutoOptions } from './options.ts';
@@ -54,7 +55,10 @@ const shrinkStructure = async (
   inferShapes(program);
 };
 
-/** Structure and widths under one number of bytes: structure by one allocation over both, widths again on the result. */
+/**
+ * Structure and widths under one number of bytes, those of the graph itself among them: structure by one allocation over
+ * both, widths again on the result.
+ */
 const shrinkBytes = async (
   model: Model,
   original: Program,
@@ -65,16 +69,18 @@ const shrinkBytes = async (
 ): Promise<Model> => {
   const program = cloneProgram(original);
   const bytes = Math.floor(measureCost(program).storedBytes * share);
+  const fixed = graphBytes(program, { integers: true });
   const found = await survey({ program, options, scope: 'all', measure: 'bytes', context });
-  report.forecast(forecastOf(found, 'bytes'), 'bytes');
-  const allocation = allocateStructure(found, { kind: 'cost', measure: 'bytes', most: bytes });
+  report.forecast(forecastOf(found, 'bytes', fixed), 'bytes');
+  const allocation = allocateStructure(found, { kind: 'cost', measure: 'bytes', most: bytes - fixed });
   report.allocated(allocation, found.findings);
   const edits = editsOf(allocation);
   if (edits.length > 0) {
     const factored = await found.apply(program, edits);
     await refitStructure(program, original, { options, context, factored, step: 1 });
   }
-  return roundToBudget({ ...model, program }, bytes, options, context, report);
+  const left = bytes - graphBytes(program, { integers: true });
+  return roundToBudget({ ...model, program }, left, options, context, report);
 };
 
 const shrink = async (
