@@ -1,5 +1,6 @@
 import { autoStage } from './auto/index.ts';
 import { distillStage } from './distill/index.ts';
+import { exitsStage } from './exits/index.ts';
 import { factorizeStage } from './factorize/index.ts';
 import { quantizeStage } from './quantize/index.ts';
 import { sensitivityStage } from './sensitivity/index.ts';
@@ -15,5 +16,6 @@ export const stages: readonly Stage<unknown>[] = [
   factorizeStage,
   sliceStage,
   shareStage,
+  exitsStage,
   distillStage,
 ];

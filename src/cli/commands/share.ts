@@ -12,15 +12,21 @@ const shareFlags: readonly RecipeFlag[] = [
   },
   {
     flags: '-m, --method <name>',
-    description: 'basis, atoms, tied or linear (default basis)',
+    description: 'basis, atoms, tied, linear, or any: the best of them for each group (default basis)',
     key: [...stage, 'method'],
     reads: 'text',
   },
   {
     flags: '--group <n>',
-    description: 'layers that share, or all (default 2; all for atoms and linear)',
+    description: 'layers that share, all, or auto: neighbours where that loses least (default auto)',
     key: [...stage, 'group'],
     reads: 'yaml',
+  },
+  {
+    flags: '--unit <name>',
+    description: 'weight or block: what shares by itself (default weight)',
+    key: [...stage, 'unit'],
+    reads: 'text',
   },
   {
     flags: '--pattern <name>',
@@ -53,8 +59,14 @@ const shareFlags: readonly RecipeFlag[] = [
     reads: 'refused',
   },
   {
+    flags: '--no-own-factors',
+    description: 'layers that share with no other stay as they are',
+    key: [...stage, 'own_factors'],
+    reads: 'refused',
+  },
+  {
     flags: '--no-refit',
-    description: 'do not correct the residual stream against the original',
+    description: 'do not correct products against the original',
     key: [...stage, 'refit'],
     reads: 'refused',
   },

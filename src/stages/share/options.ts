@@ -12,7 +12,10 @@ export interface ShareOptions {
   readonly unit: 'weight' | 'block';
   readonly pattern: 'adjacent' | 'cycle';
   readonly atoms: number | undefined;
+  /** Private low-rank products beside what is shared. */
   readonly residual: boolean;
+  /** Two factors of its own for a layer that shares with no other. */
+  readonly ownFactors: boolean;
   readonly refit: RefitSettings | undefined;
   readonly targets: readonly string[];
   readonly ignore: readonly string[];
@@ -50,7 +53,11 @@ const shareInput = z.strictObject({
   residual: z
     .boolean()
     .default(true)
-    .describe('Layers may have low-rank products of their own, beside what they share or alone.'),
+    .describe('Layers may have low-rank products of their own beside what they share.'),
+  own_factors: z
+    .boolean()
+    .default(true)
+    .describe('A layer that shares with no other may become two factors; otherwise it stays as it is.'),
   refit: refitInput,
   targets: z.array(pattern).min(1).optional().describe('Weights that may be shared (default all in blocks).'),
   ignore: z.array(pattern).optional().describe('Weights to leave as they are.'),
@@ -66,6 +73,7 @@ export const shareOptions = shareInput.transform(
     pattern: input.pattern,
     atoms: input.atoms,
     residual: input.residual,
+    ownFactors: input.own_factors,
     refit: refitSettings(input.refit),
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],

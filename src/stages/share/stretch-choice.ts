@@ -27,7 +27,7 @@ type StretchChoice = CompressionOption<readonly SharePick[]>;
 
 type ChoiceContext = {
   readonly moments: Pick<Moments, 'of' | 'positionsPerItem'>;
-  readonly options: Pick<ShareOptions, 'method' | 'atoms' | 'residual'>;
+  readonly options: Pick<ShareOptions, 'method' | 'atoms' | 'residual' | 'ownFactors'>;
   readonly signal: AbortSignal;
 };
 
@@ -58,7 +58,7 @@ const offerOf = async (group: ShareGroup, context: ChoiceContext): Promise<Offer
   const { cost: dense } = whole!;
   if (!alone) return { dense, options: made };
   const kept: StretchChoice = { kind: 'dense', label: 'not shared', cost: dense, loss: 0, data: [] };
-  return { dense, options: context.options.residual ? [kept, ...made] : [kept] };
+  return { dense, options: context.options.ownFactors ? [kept, ...made] : [kept] };
 };
 
 /** Options of a run: of its only group, or of all of its groups at once. */

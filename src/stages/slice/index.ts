@@ -8,8 +8,8 @@ export const sliceStage: Stage<SliceOptions> = {
   name: 'slice',
   summary: 'remove heads, neurons, channels and whole branches, and let what remains make up for them',
   options: sliceOptions,
-  needsCalibration: ({ method, measure, compensation, refit }) =>
-    measure === 'latency' || rankingOf(method)?.needs !== 'nothing' || compensation !== 'none' || refit,
+  needsCalibration: ({ method, measure, compensation, refit, recalibrate }) =>
+    measure === 'latency' || rankingOf(method)?.needs !== 'nothing' || compensation !== 'none' || refit || recalibrate,
   plan: planSlice,
   run: runSlice,
 };

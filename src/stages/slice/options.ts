@@ -27,6 +27,8 @@ export interface SliceOptions {
   readonly refit: boolean;
   /** λ of the refit as a share of the mean diagonal. */
   readonly refitRidge: number;
+  /** Give the outputs of convolutions the means and variances that they had. */
+  readonly recalibrate: boolean;
   readonly damp: number;
   readonly steps: number | 'auto';
   /** Only calibration samples of these classes are looked at; undefined: all. */
@@ -122,6 +124,12 @@ const sliceInput = z
       .max(10)
       .optional()
       .describe('Ridge of the refit as a share of the mean diagonal (default 0.01).'),
+    recalibrate: z
+      .boolean()
+      .optional()
+      .describe(
+        'Afterwards give the outputs of convolutions the means and variances that they had, as re-estimated batch normalisation would (default: where data are looked at and readers do not make up for what goes by least squares).',
+      ),
     damp: z
       .number()
       .gt(0)
@@ -162,6 +170,7 @@ export const sliceOptions = sliceInput.transform((input): SliceOptions => {
     compensation: input.compensation ?? (needsData ? 'ridge' : 'none'),
     refit: input.refit ?? needsData,
     refitRidge: input.refit_ridge ?? 0.01,
+    recalibrate: input.recalibrate ?? (needsData && (input.compensation ?? 'ridge') !== 'ridge'),
     damp: input.damp ?? 0.01,
     steps: input.steps ?? 'auto',
     classes: input.classes,

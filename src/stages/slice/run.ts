@@ -14,11 +14,13 @@ import { compensateByBias } from './bias.ts';
 import { findCandidates } from './candidates.ts';
 import { ofClasses } from './classes.ts';
 import { sliceConfig } from './config.ts';
+import { KeptRows } from './kept-rows.ts';
 import { operationsForLatency } from './latency.ts';
 import { costMeasureOf, scopeOf, stepsOf } from './measures.ts';
 import type { RankingMethod } from './methods/method.ts';
 import { rankingOf, type SliceOptions } from './options.ts';
 import { prepareForSlicing } from './prepare.ts';
+import { recalibrate } from './recalibrate.ts';
 import { describeCosts, describeGroups } from './report.ts';
 import { type SliceStatistics, type StatisticsNeed, sliceStatistics } from './statistics.ts';
 import { type TransformMethodName, transformMethods } from './transforms/index.ts';
@@ -31,6 +33,8 @@ interface Step {
   readonly context: StageContext;
   /** Of the measure, what may be left after the step. */
   readonly most: number;
+  /** Told of what is cut. */
+  readonly kept: KeptRows;
 }
 
 /** What a step has done. */
@@ -81,7 +85,7 @@ const removeChannels = async (method: RankingMethod, step: Step): Promise<Remova
   const { picks, loss } = allocateRemovals(ranked, costs, { rule, measure: costMeasureOf(options.measure), most });
   if (options.compensation === 'bias') for (const pick of picks) compensateByBias(pick, statistics.means);
   const curvature = options.compensation === 'ridge' ? statistics.curvature : undefined;
-  await applyRemoval(program, found, picks, { curvature, damp: options.damp, signal });
+  step.kept.cut(found, await applyRemoval(program, found, picks, { curvature, damp: options.damp, signal }));
   const inNats = method.needs === 'curvature' && statistics.curvature !== undefined;
   return { loss: inNats ? loss : undefined, findings: [...statistics.findings, ...candidates.findings] };
 };
@@ -120,12 +124,15 @@ export const runSlice = async (model: Model, asked: SliceOptions, given: StageCo
   const before = new WeightCosts(program, scopeOf(options.measure)).total[measure];
   const steps = stepsOf(options);
   const findings: Finding[] = [];
+  const kept = new KeptRows();
   let predicted: number | undefined;
   for (let number = 1; number <= steps; number++) {
     const most = before * (1 - (options.ratio * number) / steps);
-    const { loss, findings: told } = await removeOnce({ program, options, context, most });
+    const { loss, findings: told } = await removeOnce({ program, options, context, most, kept });
     if (loss !== undefined) predicted = (predicted ?? 0) + loss;
     if (number === 1) findings.push(...told);
+    if (options.recalibrate && calibration)
+      await recalibrate(program, original, kept, context, { writers: !canRefit(options) });
     if (canRefit(options) && calibration) {
       const { engine, maxMemoryBytes, scratch, emit, signal, checkpoints } = context;
       await refitProgram({

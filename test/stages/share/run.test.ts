@@ -122,8 +122,7 @@ describe('on a language model', () => {
         ratio: 0.2,
         refit: false,
         group: method === 'linear' ? 'all' : 2,
-        // Otherwise factors of each layer's own may lose less than what is shared.
-        residual: ['basis', 'any'].includes(method),
+        own_factors: false,
         targets: ['role:q', 'role:k', 'role:gate', 'role:up'],
       },
       context,
@@ -194,9 +193,9 @@ describe('bad input', () => {
   test('a ratio that cannot be met says what the least costs', async () => {
     const model = await tinyLlama();
     const context = contextFor(model, await tinyText(model, 'calibration', 4));
-    await expect(share(model, { method: 'tied', ratio: 0.9, residual: false }, context)).rejects.toThrow(
-      'cannot be met',
-    );
+    await expect(
+      share(model, { method: 'tied', ratio: 0.9, residual: false, own_factors: false }, context),
+    ).rejects.toThrow('cannot be met');
   });
 
   test('options are strict', () => {
