@@ -1,4 +1,5 @@
-"""The PyTorch side of bench/training.ts: tokens a second of the same Llama, teacher and batch on this processor.
+"""The PyTorch side of bench/training.ts: the same Llama, teacher and batch on this processor. Prints the median of the
+seconds of a step, and of its processor seconds.
 
     python bench/training.py --threads 2 --steps 5 --loss kl
 """
@@ -94,13 +95,13 @@ def main():
         optimizer.step()
 
     step()
-    times = []
+    times, processor = [], []
     for _ in range(given.steps):
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         step()
         times.append(time.perf_counter() - begin)
-    times.sort()
-    print(f"{given.batch * WINDOW / times[len(times) // 2]:.0f}")
+        processor.append(time.process_time() - used)
+    print(*(sorted(numbers)[len(numbers) // 2] for numbers in (times, processor)))
 
 
 main()

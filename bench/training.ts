@@ -1,7 +1,11 @@
 // Tokens a second of a training step, its parts, and beside it the same step in PyTorch where a Python with torch is
 // given. Both run in one call, one after the other, so that they see the same machine.
 //
-//   npx tsx bench/training.ts [--batch 16] [--micro-batch 16] [--steps 5] [--loss cross-entropy|kl] [--python .venv/bin/python]
+// Processor time a step is printed too: it says the same on a machine that others use. With one thread each
+// (--threads 1) nothing of it is spent on waiting.
+//
+//   npx tsx bench/training.ts [--batch 16] [--micro-batch 16] [--steps 5] [--threads 1] [--loss cross-entropy|kl]
+//     [--python .venv/bin/python]
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +31,7 @@ const { values: given } = parseArgs({
     batch: { type: 'string', default: '16' },
     'micro-batch': { type: 'string' },
     steps: { type: 'string', default: '5' },
+    threads: { type: 'string' },
     loss: { type: 'string', default: 'cross-entropy' },
     python: { type: 'string' },
   },
@@ -88,7 +93,8 @@ const loss: LossPlan = {
   squares: [],
   windows: true,
 };
-const session = { scratchDirectory: tmpdir() };
+const threads = given.threads === undefined ? undefined : Number(given.threads);
+const session = { scratchDirectory: tmpdir(), threads };
 const teacher = await ModelTeacher.open({
   program: teacherProgram,
   values: distils ? [teacherProgram.graph.outputs[0]!] : [],
@@ -128,6 +134,8 @@ const optimizer = optimizers.adamw.create(objective.parameters, {
 
 interface StepTimes {
   readonly total: number;
+  /** Of all threads. */
+  readonly processor: number;
   readonly student: number;
   readonly teacher: number;
   readonly optimizer: number;
@@ -136,14 +144,17 @@ interface StepTimes {
 const timeStep = async (step: number): Promise<StepTimes> => {
   spent.student = 0;
   spent.teacher = 0;
+  const before = process.cpuUsage();
   const begin = performance.now();
   const { gradients } = await objective.gradient(step);
   const between = performance.now();
   const norm = Math.sqrt(sumOfSquares(gradients));
   optimizer.step(gradients, { step, learningRate: 1e-3, gradientScale: Math.min(1, 1 / norm) });
   const end = performance.now();
+  const used = process.cpuUsage(before);
   return {
     total: (end - begin) / 1000,
+    processor: (used.user + used.system) / 1e6,
     student: spent.student,
     teacher: spent.teacher,
     optimizer: (end - between) / 1000,
@@ -155,12 +166,15 @@ const times: StepTimes[] = [];
 for (let step = 2; step < steps + 2; step++) times.push(await timeStep(step));
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
 const total = median(times.map((time) => time.total));
+const processor = median(times.map((time) => time.processor));
 const part = (name: keyof StepTimes): string => `${(1000 * median(times.map((time) => time[name]))).toFixed(0)} ms`;
 const other = median(times.map((time) => time.total - time.student - time.teacher - time.optimizer));
 console.log(
-  `${objective.parameters.length} parameters, ${batch} windows of ${window} tokens a step, loss ${given.loss}, ${availableParallelism()} threads`,
+  `${objective.parameters.length} parameters, ${batch} windows of ${window} tokens a step, loss ${given.loss}, ${threads ?? availableParallelism()} threads`,
 );
-console.log(`modelpress: ${((batch * window) / total).toFixed(0)} tokens/s, ${(1000 * total).toFixed(0)} ms a step`);
+const speeds = (seconds: number, processorSeconds: number): string =>
+  `${((batch * window) / seconds).toFixed(0)} tokens/s, ${(1000 * seconds).toFixed(0)} ms a step, of processors ${(1000 * processorSeconds).toFixed(0)} ms`;
+console.log(`modelpress: ${speeds(total, processor)}`);
 console.log(
   `  forward and backward ${part('student')}, teacher ${part('teacher')}, optimizer ${part('optimizer')}, data and copies ${(1000 * other).toFixed(0)} ms`,
 );
@@ -168,7 +182,15 @@ await objective.close();
 await teacher.close();
 if (given.python) {
   const script = join(import.meta.dirname, 'training.py');
-  const flags = ['--threads', String(availableParallelism()), '--steps', String(steps), '--batch', String(batch)];
+  const flags = [
+    '--threads',
+    String(threads ?? availableParallelism()),
+    '--steps',
+    String(steps),
+    '--batch',
+    String(batch),
+  ];
   const said = execFileSync(given.python, [script, ...flags, '--loss', given.loss], { encoding: 'utf8' });
-  console.log(`PyTorch: ${said.trim()} tokens/s`);
+  const [seconds, processorSeconds] = said.trim().split(' ').map(Number) as [number, number];
+  console.log(`PyTorch: ${speeds(seconds, processorSeconds)}`);
 }

@@ -8,7 +8,7 @@ import {
   replaceMatch,
   scalarConstant,
 } from '../ir/edit/pattern.ts';
-import { floatAttribute, type Graph, intAttribute, type Node } from '../ir/graph.ts';
+import { type Attribute, floatAttribute, intAttribute, type Node, type Program } from '../ir/graph.ts';
 import { readInts } from '../ir/read.ts';
 import { constantOf } from '../ir/walk.ts';
 import { rankOf, shapeOf } from './broadcast.ts';
@@ -69,30 +69,60 @@ const fits = (match: Match): boolean => {
   );
 };
 
-/** What a norm becomes: the patterns of it, its parameters in the order of the operator's inputs, the operator. */
-interface Norm {
+/** What is put together: the patterns of it, the values that the operator reads, in order, the operator. */
+interface Fusion {
   readonly last: 'Add' | 'Mul';
   readonly patterns: readonly Pattern[];
   readonly inputs: readonly string[];
   readonly op: string;
+  readonly domain?: string;
+  attributes(match: Match): Readonly<Record<string, Attribute>>;
 }
 
-/** Layer normalization first: what stands in the middle of it looks like the other. */
-const norms: readonly Norm[] = [
-  { last: 'Add', patterns: layerNorms, inputs: ['x', 'gain', 'shift'], op: 'LayerNormalization' },
-  { last: 'Mul', patterns: rmsNorms, inputs: ['x', 'gain'], op: 'SimplifiedLayerNormalization' },
+const normAttributes = (match: Match): Readonly<Record<string, Attribute>> => ({
+  axis: intAttribute(-1),
+  epsilon: floatAttribute(match.scalar('epsilon')),
+});
+
+const microsoft = 'com.microsoft';
+
+/** Layer normalization before the other norm: what stands in the middle of it looks like that one. */
+const fusions: readonly Fusion[] = [
+  {
+    last: 'Add',
+    patterns: layerNorms,
+    inputs: ['x', 'gain', 'shift'],
+    op: 'LayerNormalization',
+    attributes: normAttributes,
+  },
+  {
+    last: 'Mul',
+    patterns: rmsNorms,
+    inputs: ['x', 'gain'],
+    op: 'SimplifiedLayerNormalization',
+    attributes: normAttributes,
+  },
+  {
+    last: 'Mul',
+    patterns: [node('Mul', [any('x'), node('Sigmoid', [any('x')])])],
+    inputs: ['x'],
+    op: 'QuickGelu',
+    domain: microsoft,
+    attributes: () => ({ alpha: floatAttribute(1) }),
+  },
 ];
 
-/** Puts one operator in the place of the norm that ends in this node. */
-const fuseAt = (last: Node, { patterns, inputs, op }: Norm): boolean => {
+/** Puts one operator in the place of what ends in this node. */
+const fuseAt = (last: Node, { patterns, inputs, op, domain, attributes }: Fusion): boolean => {
   for (const pattern of patterns) {
     const match = matchPattern(pattern, last);
     if (!match || !fits(match)) continue;
     const made = replaceMatch(match, {
       op,
+      domain: domain ?? '',
       name: last.name,
       inputs: inputs.map((name) => match.values.get(name)),
-      attributes: { axis: intAttribute(-1), epsilon: floatAttribute(match.scalar('epsilon')) },
+      attributes: attributes(match),
     });
     for (const [key, text] of last.metadata) made.metadata.set(key, text);
     return true;
@@ -101,14 +131,18 @@ const fuseAt = (last: Node, { patterns, inputs, op }: Norm): boolean => {
 };
 
 /**
- * Puts one operator in the place of norms that are written out, so that the way back takes few passes and uses what the
- * operator keeps of the way forward. Types must be known. Outputs stay equal up to rounding.
+ * Puts one operator in the place of norms and of x·σ(x) that are written out, so that the way back takes few passes,
+ * uses what a norm keeps of the way forward, and keeps nothing between of an activation. Types must be known. Outputs
+ * stay equal up to rounding; no value that is left is another one than before.
  * @returns how many were found.
  */
-export const fuseNorms = (graph: Graph): number => {
+export const fuseOperators = ({ graph, opsets }: Program): number => {
   let count = 0;
-  for (const norm of norms)
+  for (const fusion of fusions)
     for (const found of [...graph.nodes])
-      if (found.graph === graph && found.op === norm.last && fuseAt(found, norm)) count++;
+      if (found.graph === graph && found.op === fusion.last && fuseAt(found, fusion)) {
+        count++;
+        if (fusion.domain === microsoft && !opsets.has(microsoft)) opsets.set(microsoft, 1);
+      }
   return count;
 };

@@ -6,7 +6,7 @@ import { inferShapes } from '../ir/inference/index.ts';
 import { type Shape, tensorType } from '../ir/shape.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import { decomposeNodes, decompositions } from './decompose/table.ts';
-import { fuseNorms } from './fuse.ts';
+import { fuseOperators } from './fuse.ts';
 
 /** The oldest operator set in which every operator that gradient rules write exists (ScatterND with reductions, Reduce axes as inputs). */
 const gradientOpset = 18;
@@ -56,6 +56,6 @@ export const prepareForGradients = (program: Program, options: PrepareOptions = 
   upgradeOpset(program, gradientOpset);
   infer();
   if (program.graph.nodes.some((node) => node.op === 'If') && inlineIf(program) > 0) infer();
-  const changed = fuseNorms(program.graph) + decomposeNodes(program.graph, decompositions.standard);
+  const changed = fuseOperators(program) + decomposeNodes(program.graph, decompositions.standard);
   if (changed > 0) infer();
 };

@@ -32,8 +32,9 @@ ${body}
 
 const centred = 'm = ReduceMean(x, axes=[-1])\nc = Sub(x, m)';
 
-describe('norms that are written out become one operator', () => {
+describe('what is written out becomes one operator', () => {
   test.each([
+    ['x σ(x)', 'v = Sigmoid(x)\ny = Mul(v, x)', 'QuickGelu'],
     [
       'RMSNorm by Pow and Div',
       'p = Pow(x, two)\nm = ReduceMean(p, axes=[-1])\na = Add(m, e)\nr = Sqrt(a)\nn = Div(x, r)\ny = Mul(n, g)',
@@ -99,6 +100,32 @@ describe('norms that are written out become one operator', () => {
     prepareForGradients(program);
     expect(program.graph.nodes.length).toBe(before);
   });
+});
+
+test('values that were known before are computed after operators were put together and taken apart', () => {
+  const program = parseProgram(`program opset=17 com.microsoft=1
+graph main(x: float32[2, 8]) -> (y) {
+  g: float32[8] = random(seed=1)
+  e: float32 = 0.001
+  h, _, _, sum = com.microsoft::SkipSimplifiedLayerNormalization(x, x, g)
+  p = Mul(h, h)
+  m = ReduceMean(p, axes=[-1])
+  a = Add(m, e)
+  r = Sqrt(a)
+  n = Div(h, r)
+  k = Mul(n, g)
+  s = Sigmoid(k)
+  w = Mul(k, s)
+  y = Add(w, sum)
+}`);
+  const { graph } = program;
+  const known = ['h', 'sum', 'k', 'w', 'y'].map(
+    (name) => graph.nodes.flatMap((node) => node.outputs).find((value) => value?.name === name)!,
+  );
+  prepareForGradients(program);
+  expect(graph.nodes.map((node) => node.op)).not.toContain('SkipSimplifiedLayerNormalization');
+  expect(known.map((value) => graph.nodes.includes(value.producer!))).toEqual(known.map(() => true));
+  expect(graph.outputs).toEqual([known.at(-1)]);
 });
 
 test('a value for an input that the model does not have is refused', () => {

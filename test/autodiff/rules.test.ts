@@ -47,6 +47,7 @@ const elementwise: readonly GradientCase[] = [
   unary('Mish(x)', single),
   unary('Gelu(x)', single),
   unary('Gelu(x, approximate="tanh")', single),
+  unary('Swish(x, alpha=1.5)', { ...single, opset: 24 }),
   unary('com.microsoft::QuickGelu(x, alpha=1.5)', { ...single, opsets: 'com.microsoft=1' }),
 ];
 
@@ -92,6 +93,15 @@ const binary: readonly GradientCase[] = [
 const products: readonly GradientCase[] = [
   { name: 'MatMul 2-D', inputs: { x: [3, 4], y: [4, 2] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul batch by matrix', inputs: { x: [2, 5, 3, 4], y: [4, 2] }, body: 'z = MatMul(x, y)' },
+  { name: 'MatMul batch by a wide matrix', inputs: { x: [2, 3, 2], y: [2, 5] }, body: 'z = MatMul(x, y)' },
+  {
+    name: 'MatMul batch by matrix, shapes unknown before the run',
+    inputs: { x: [2, 3, 4], y: [4, 5] },
+    symbolic: { x: ['a', 'b', 'c'], y: ['c', 'd'] },
+    body: 'z = MatMul(x, y)',
+  },
+  { name: 'MatMul of batches, wide by narrow', inputs: { x: [2, 3, 5], y: [2, 5, 2] }, body: 'z = MatMul(x, y)' },
+  { name: 'MatMul of batches, narrow by wide', inputs: { x: [2, 3, 2], y: [2, 2, 5] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul broadcast batches', inputs: { x: [2, 1, 3, 4], y: [5, 4, 2] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul matrix by batch', inputs: { x: [3, 4], y: [5, 4, 2] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul with a vector on the right', inputs: { x: [2, 3, 4], y: [4] }, body: 'z = MatMul(x, y)' },
@@ -135,6 +145,26 @@ const reductions: readonly GradientCase[] = [
   ...reduced('ReduceLogSumExp'),
   ...reduced('ReduceSumSquare'),
   { name: 'Softmax', inputs: { x: [2, 3, 4] }, body: 'z = Softmax(x, axis=1)' },
+  {
+    name: 'Softmax that weighs values',
+    inputs: { x: [2, 3, 4], y: [2, 4, 2] },
+    body: 'p = Softmax(x)\nz = MatMul(p, y)',
+  },
+  {
+    name: 'Softmax that weighs values and is read beside',
+    inputs: { x: [2, 3, 4], y: [2, 4, 2] },
+    body: 'p = Softmax(x)\no = MatMul(p, y)\na: int64[1] = [-1]\nr = ReduceSumSquare(p, a)\nz = Mul(o, r)',
+  },
+  {
+    name: 'Softmax that weighs two kinds of values',
+    inputs: { x: [2, 3, 4], y: [2, 4, 2], w: [2, 4, 2] },
+    body: 'p = Softmax(x)\no = MatMul(p, y)\nq = MatMul(p, w)\nz = Mul(o, q)',
+  },
+  {
+    name: 'Softmax over rows that weighs values',
+    inputs: { x: [3, 4], y: [4, 2] },
+    body: 'p = Softmax(x, axis=0)\nz = MatMul(p, y)',
+  },
   { name: 'LogSoftmax', inputs: { x: [2, 3, 4] }, body: 'z = LogSoftmax(x)' },
   { name: 'CumSum', inputs: { x: [2, 5] }, body: 'a: int64 = 1\nz = CumSum(x, a, exclusive=1)' },
   { name: 'CumSum reversed', inputs: { x: [2, 5] }, body: 'a: int64 = 1\nz = CumSum(x, a, reverse=1)' },

@@ -1,6 +1,6 @@
 import { OperatorBuilder } from '../../ir/build.ts';
 import { replaceAllUses } from '../../ir/edit/replace.ts';
-import type { Graph } from '../../ir/graph.ts';
+import type { Graph, Node, Value } from '../../ir/graph.ts';
 import {
   affine,
   biasAdd,
@@ -89,18 +89,29 @@ export const decomposeNodes = (graph: Graph, tables: Readonly<Record<string, Dec
     const begin = graph.nodes.indexOf(node);
     const build = new OperatorBuilder(graph, node.name || node.op, node);
     const outputs = decomposition(node, build);
-    for (const made of graph.nodes.slice(begin, graph.nodes.indexOf(node)))
-      for (const [key, text] of node.metadata) made.metadata.set(key, text);
-    const old = [...node.outputs];
-    old.forEach((output, index) => {
-      const made = outputs[index];
-      if (output && made) {
-        build.typed(made, output.type);
-        replaceAllUses(output, made, { graph });
-      }
+    const made = new Set(graph.nodes.slice(begin, graph.nodes.indexOf(node)));
+    for (const part of made) for (const [key, text] of node.metadata) part.metadata.set(key, text);
+    const placed = new Map<Value, Value>();
+    node.outputs.forEach((output, index) => {
+      const value = outputs[index];
+      if (!output || !value) return;
+      build.typed(value, output.type);
+      node.setOutput(index, undefined);
+      const earlier = placed.get(value);
+      const { producer } = value;
+      if (!earlier && producer && made.has(producer)) {
+        computeInstead(graph, producer, value, output);
+        placed.set(value, output);
+      } else replaceAllUses(output, earlier ?? value, { graph });
     });
     graph.remove(node);
     count++;
   }
   return count;
+};
+
+/** Lets what computes `value` compute `output`, so that who holds on to `output` finds it computed. */
+const computeInstead = (graph: Graph, producer: Node, value: Value, output: Value): void => {
+  replaceAllUses(value, output, { graph });
+  producer.setOutput(producer.outputs.indexOf(value), output);
 };

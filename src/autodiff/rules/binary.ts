@@ -1,5 +1,5 @@
 import type { OperatorBuilder } from '../../ir/build.ts';
-import type { Node, Value } from '../../ir/graph.ts';
+import type { Value } from '../../ir/graph.ts';
 import { readScalar } from '../../ir/read.ts';
 import { elementCount } from '../../ir/shape.ts';
 import { constantOf } from '../../ir/walk.ts';
@@ -154,31 +154,46 @@ export const moduloRule: Rule = (context) => {
   ];
 };
 
-/** The product P V that is all that reads the probabilities P, summed over their last axis. */
-const onlyProduct = (y: Value, axis: number): Node | undefined => {
-  const [use, ...others] = y.uses;
-  const last = axis === -1 || axis === (rankOf(y) ?? 0) - 1;
-  const reads = use?.node.op === 'MatMul' && use.index === 0 && use.node.domain === '';
-  const values = use?.node.inputs[1];
-  return last && reads && others.length === 0 && values && (rankOf(values) ?? 0) > 1 ? use.node : undefined;
+/**
+ * The product Y = P V that all of the gradient of the probabilities P came through, ∂P = ∂Y Vᵀ, with ∂Y; undefined where
+ * P weighs nothing, or more than this.
+ */
+const weighedBy = (
+  p: Value,
+  gradient: Value,
+  gradientOf: RuleContext['gradientOf'],
+): { readonly result: Value; readonly resultGradient: Value } | undefined => {
+  const { producer } = gradient;
+  if (producer?.op !== 'MatMul') return undefined;
+  for (const { node, index } of p.uses) {
+    const [result] = node.outputs;
+    if (node.op !== 'MatMul' || node.domain !== '' || index !== 0 || !result) continue;
+    const values = node.inputs[1];
+    const turned = producer.inputs[1]?.producer;
+    const resultGradient = gradientOf(result);
+    if (
+      resultGradient &&
+      resultGradient === producer.inputs[0] &&
+      turned?.op === 'Transpose' &&
+      turned.inputs[0] === values
+    )
+      return { result, resultGradient };
+  }
+  return undefined;
 };
 
 /**
- * Softmax over the axis: y ∘ (g - Σ g∘y). In attention, where y only weighs values, Σ g∘y is Σ ∂O∘O over the result's
- * channels (Dao et al. 2022, section 3.1), which are far fewer than the keys.
+ * Softmax over the axis: y ∘ (g - Σ g∘y). In attention, where y weighs values along its last axis, Σ g∘y is Σ ∂O∘O over
+ * the result's channels (Dao et al. 2022, section 3.1), which are far fewer than the keys.
  */
-export const softmaxRule: Rule = (context) => {
-  const { node, build, gradient, output } = context;
+export const softmaxRule: Rule = ({ node, build, gradient, gradientOf, output }) => {
   const y = output(0);
   const axis = node.int('axis', -1);
-  const result = onlyProduct(y, axis)?.outputs[0];
-  const resultGradient = result && context.gradientOf(result);
-  /** All of y's gradient came through the product, unsummed. */
-  const wholly = resultGradient && gradient.producer?.op === 'MatMul' && gradient.producer.inputs[0] === resultGradient;
-  const sum =
-    result && resultGradient && wholly
-      ? build.sumOver(build.multiply(resultGradient, result), [-1], 'keep')
-      : build.sumOver(build.multiply(gradient, y), [axis], 'keep');
+  const isLast = axis === -1 || axis === (rankOf(y) ?? 0) - 1;
+  const weighed = isLast && (rankOf(y) ?? 0) > 1 ? weighedBy(y, gradient, gradientOf) : undefined;
+  const sum = weighed
+    ? build.sumOver(build.multiply(weighed.resultGradient, weighed.result), [-1], 'keep')
+    : build.sumOver(build.multiply(gradient, y), [axis], 'keep');
   return [build.multiply(y, build.subtract(gradient, sum))];
 };
 

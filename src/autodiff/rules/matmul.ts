@@ -18,10 +18,32 @@ const swapLast = (build: OperatorBuilder, value: Value, rank: number): Value => 
   return build.transpose(value, permutation);
 };
 
-/** All axes but the last one as rows: (rows, last). */
-const asRows = (build: OperatorBuilder, value: Value): Value => {
+/** The length of the last axis where it is known. */
+const widthOf = (value: Value): number | undefined => {
+  const width = shapeOf(value)?.at(-1);
+  return typeof width === 'number' ? width : undefined;
+};
+
+/** The shape of a matrix with the length of a value's last axis along `axis`; the other length follows. */
+const matrixShape = (build: OperatorBuilder, value: Value, axis: 'rows' | 'columns'): Value => {
+  const width = widthOf(value);
+  if (width !== undefined) return build.integers(axis === 'rows' ? [width, -1] : [-1, width]);
+  const any = build.integers([-1]);
   const last = build.call('Shape', [value], { start: intAttribute(-1) });
-  return build.reshape(value, build.call('Concat', [build.integers([-1]), last], { axis: intAttribute(0) }));
+  return build.call('Concat', axis === 'rows' ? [last, any] : [any, last], { axis: intAttribute(0) });
+};
+
+/** All axes but the last one as rows: (rows, last). */
+const asRows = (build: OperatorBuilder, value: Value): Value =>
+  build.reshape(value, matrixShape(build, value, 'columns'));
+
+/**
+ * The transpose of `asRows`: (last, rows). The last axis is moved before its value is made a matrix, since onnxruntime
+ * joins a Transpose of a matrix with the product that reads it, and gathers columns of long matrices slowly there.
+ */
+const asColumns = (build: OperatorBuilder, value: Value, rank: number): Value => {
+  const turned = build.transpose(value, [rank - 1, ...Array.from({ length: rank - 1 }, (_, axis) => axis)]);
+  return build.reshape(turned, matrixShape(build, value, 'rows'));
 };
 
 /**
@@ -39,12 +61,32 @@ export const matmulRule: Rule = (context) => {
     return rankB === 2 ? product : sumBatch(build, product, a, wide);
   };
   const forB = (): Value => {
-    if (rankB === 2 && rankA > 2)
-      return build.call('MatMul', [build.transpose(asRows(build, a), [1, 0]), asRows(build, gradient)]);
+    if (rankB === 2 && rankA > 2) return overAllRows(build, a, gradient, rankA);
+    if (rankA === rankB && rankA > 2 && isWide(a, gradient))
+      return sumBatch(build, turnedProduct(build, a, gradient, rankA), b, wide);
     const product = build.call('MatMul', [swapLast(build, a, rankA), gradient]);
     return rankA === 2 && rankB === 2 ? product : sumBatch(build, product, b, wide);
   };
   return [context.wants(0) ? forA() : undefined, context.wants(1) ? forB() : undefined];
+};
+
+/** Whether A has more columns than ∂Y: positions, whose number only the data tell, are more than channels. */
+const isWide = (a: Value, gradient: Value): boolean => {
+  const [columns, width] = [widthOf(a), widthOf(gradient)];
+  return width !== undefined && (columns === undefined || columns > width);
+};
+
+/** Aᵀ ∂Y as (∂Yᵀ A)ᵀ, which turns the two narrow ones instead of the wide one. */
+const turnedProduct = (build: OperatorBuilder, a: Value, gradient: Value, rank: number): Value =>
+  swapLast(build, build.call('MatMul', [swapLast(build, gradient, rank), a]), rank);
+
+/** Aᵀ ∂Y over the rows of all batches; the narrower of the two is turned. */
+const overAllRows = (build: OperatorBuilder, a: Value, gradient: Value, rank: number): Value => {
+  const [inner, outer] = [widthOf(a), widthOf(gradient)];
+  if (inner === undefined || outer === undefined || inner <= outer)
+    return build.call('MatMul', [asColumns(build, a, rank), asRows(build, gradient)]);
+  const turned = build.call('MatMul', [asColumns(build, gradient, rank), asRows(build, a)]);
+  return build.transpose(build.typed(turned, tensorType(dtypeOf(a), [outer, inner])), [1, 0]);
 };
 
 /** Sums a (batch…, m, n) gradient down to a factor whose batch axes were broadcast to those of `wide`. */

@@ -33,10 +33,11 @@ const normalDensity = (build: OperatorBuilder, x: Value): Value =>
 const normalDistribution = (build: OperatorBuilder, x: Value): Value =>
   build.scale(build.add(one(build, x), build.call('Erf', [build.scale(x, Math.SQRT1_2)])), 0.5);
 
-/** d/dx of x·σ(αx). */
-const swish = (build: OperatorBuilder, x: Value, alpha: number): Value => {
+/** d/dx of y = x·σ(αx): s + αy(1 - s) with s = σ(αx). */
+const swish = (build: OperatorBuilder, x: Value, y: Value, alpha: number): Value => {
   const s = build.call('Sigmoid', [alpha === 1 ? x : build.scale(x, alpha)]);
-  return build.add(s, build.multiply(build.scale(x, alpha), logistic(build, s)));
+  const rest = build.multiply(y, build.subtract(one(build, s), s));
+  return build.add(s, alpha === 1 ? rest : build.scale(rest, alpha));
 };
 
 /** d/dx of x·Φ(x) (Hendrycks, Gimpel 2016). */
@@ -117,7 +118,7 @@ export const derivatives: Readonly<Record<string, Derivative>> = {
     const above = build.call('Where', [greater(build, x, 3), one(build, x), ramp]);
     return build.call('Where', [greater(build, x, -3), above, build.scalarLike(0, x)]);
   },
-  Swish: (build, x, _y, node) => swish(build, x, node.float('alpha', 1)),
+  Swish: (build, x, y, node) => swish(build, x, y, node.float('alpha', 1)),
   Mish: (build, x) => {
     const t = build.call('Tanh', [build.call('Softplus', [x])]);
     const s = build.call('Sigmoid', [x]);
@@ -135,5 +136,5 @@ export const derivatives: Readonly<Record<string, Derivative>> = {
 export const microsoftDerivatives: Readonly<Record<string, Derivative>> = {
   Gelu: exactGelu,
   FastGelu: tanhGelu,
-  QuickGelu: (build, x, _y, node) => swish(build, x, node.float('alpha', 1.702)),
+  QuickGelu: (build, x, y, node) => swish(build, x, y, node.float('alpha', 1.702)),
 };
