@@ -8,6 +8,7 @@ import type { Program } from '../ir/graph.ts';
 import { hashBytes } from '../kernels/index.ts';
 import type { StageContext } from '../stages/stage.ts';
 import { collectCurvature } from './collect.ts';
+import { withLayerMoments } from './expert-moments.ts';
 import { type Curvature, mostFullRows } from './moments.ts';
 import { CurvatureWriter, readCurvature } from './stored.ts';
 
@@ -23,7 +24,8 @@ export interface CurvatureRequest {
  * A and B of the sites of a program, collected once and kept in `context.shared` under what they depend on: everything
  * that the program computes, the samples, and the seed. All sites are collected where all
  * can be, whichever of them are wanted, so that one collection serves every stage. Moments are read from the store when
- * they are asked for. Sites with an obstacle (lookups, hidden states) are not in it.
+ * they are asked for. Sites with an obstacle (lookups, hidden states) are not in it; experts lean on their layer where
+ * they saw few tokens.
  * @throws CompressErrors for operators without a gradient rule on the way to a wanted site.
  */
 export const curvatureOf = async (request: CurvatureRequest): Promise<Curvature> => {
@@ -35,13 +37,13 @@ export const curvatureOf = async (request: CurvatureRequest): Promise<Curvature>
   const names = wanted.map(({ name }) => name);
   const part = `curvature-${hashBytes(new TextEncoder().encode(JSON.stringify([content, names])))}`;
   const kept = readCurvature(context.shared, whole) ?? readCurvature(context.shared, part);
-  if (kept) return kept;
+  if (kept) return withLayerMoments(kept, sites);
   try {
-    return await collectInto(whole, sites, request);
+    return withLayerMoments(await collectInto(whole, sites, request), sites);
   } catch (error) {
     const partly = error instanceof CompressError && error.code === 'unsupported' && wanted.length < sites.length;
     if (!partly) throw error;
-    return collectInto(part, wanted, request);
+    return withLayerMoments(await collectInto(part, wanted, request), sites);
   }
 };
 

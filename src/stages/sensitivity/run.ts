@@ -1,6 +1,7 @@
 import { internalError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { routingFindings } from '../routing-findings.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { withFormats } from './leave-formats.ts';
 import type { SensitivityOptions } from './options.ts';
@@ -27,7 +28,7 @@ export const runSensitivity = async (
   }
   return {
     model: { ...model, program: withFormats(model.program, found.formats) },
-    findings: findingsOf(found.report),
+    findings: [...findingsOf(found.report), ...(await routingFindings(model.program, calibration, context))],
   };
 };
 

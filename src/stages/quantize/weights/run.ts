@@ -3,6 +3,7 @@ import { CompressError } from '../../../errors.ts';
 import { cloneProgram } from '../../../ir/clone.ts';
 import type { Model } from '../../../ir/model.ts';
 import type { Finding } from '../../../recipe/events.ts';
+import { routingFindings } from '../../routing-findings.ts';
 import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { needsGram, planWeights, type WeightUnit } from './plan.ts';
@@ -77,7 +78,8 @@ export const quantizeWeights = async (
       done(unit, rounded);
     });
   if (calibration && !rotated) findings.push(...(await predictedLoss(model.program, plan.units, calibration, context)));
-  return { model: { ...model, program }, findings: [...findings, ...fewTokens(tokens)] };
+  const routing = calibration ? await routingFindings(model.program, calibration, context) : [];
+  return { model: { ...model, program }, findings: [...findings, ...routing, ...fewTokens(tokens)] };
 };
 
 /** Experts that saw fewer tokens than they have inputs. */
