@@ -1,3 +1,4 @@
+import { configOfLayers, layerNumber, renumbered } from '../../analysis/layer-numbers.ts';
 import { CompressError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import { removeDead } from '../../ir/edit/remove-dead.ts';
@@ -6,34 +7,8 @@ import type { Graph, Value } from '../../ir/graph.ts';
 import { blockKey, type Model } from '../../ir/model.ts';
 import { layerStates } from '../../training/layers.ts';
 
-/** Names of a layer's parts, as checkpoints and caches number them: `model.layers.3.…`, `present.3.key`. */
-const numbered = /(^|[./])(layers|layer|h|blocks|present|past_key_values)\.(\d+)(?=[./#]|$)/;
-
-const renumbered = (name: string, numbers: ReadonlyMap<number, number>): string =>
-  name.replace(numbered, (whole, before: string, word: string, digits: string) => {
-    const number = numbers.get(Number(digits));
-    return number === undefined ? whole : `${before}${word}.${number}`;
-  });
-
-const layerOf = (name: string): number | undefined => {
-  const found = numbered.exec(name)?.[3];
-  return found === undefined ? undefined : Number(found);
-};
-
-/** Keys of config.json that count or list layers. */
-const configOf = (config: Model['config'], kept: readonly number[], total: number): Model['config'] => {
-  if (!config) return undefined;
-  const changed: Record<string, unknown> = { ...config };
-  for (const key of ['num_hidden_layers', 'n_layer', 'num_layers'])
-    if (config[key] === total) changed[key] = kept.length;
-  for (const [key, value] of Object.entries(config))
-    if (Array.isArray(value) && value.length === total && key.includes('layer'))
-      changed[key] = kept.map((layer) => value[layer] as unknown);
-  return changed;
-};
-
 const isKept = (value: Value, kept: ReadonlySet<number>): boolean => {
-  const layer = layerOf(value.name);
+  const layer = layerNumber(value.name);
   return layer === undefined || kept.has(layer);
 };
 
@@ -90,5 +65,5 @@ export const dropLayers = (model: Model, kept: readonly number[]): Model => {
   removeDead(graph);
   keepOnly(graph.inputs, keptSet);
   renameAll(graph, new Map(kept.map((layer, index) => [layer, index])));
-  return { ...model, program, config: configOf(model.config, kept, states.length) };
+  return { ...model, program, config: configOfLayers(model.config, kept, states.length) };
 };

@@ -8,7 +8,7 @@ export const shareStage: Stage<ShareOptions> = {
   name: 'share',
   summary: 'let layers share weights: a common basis, atoms, tied layers with private low-rank rests',
   options: shareOptions,
-  needsCalibration: () => true,
+  needsCalibration: ({ depth }) => depth === undefined,
   plan: planShare,
   run: runShare,
 };

@@ -12,6 +12,8 @@ export interface ShareOptions {
   readonly unit: 'weight' | 'block';
   readonly pattern: 'adjacent' | 'cycle';
   readonly atoms: number | undefined;
+  /** Layers of the result, made of what is shared alone; undefined: as many as there are. */
+  readonly depth: number | undefined;
   /** Private low-rank products beside what is shared. */
   readonly residual: boolean;
   /** Two factors of its own for a layer that shares with no other. */
@@ -50,6 +52,14 @@ const shareInput = z.strictObject({
     .default('adjacent')
     .describe('Which layers share: neighbours, or every n-th as when a stack of layers is run several times.'),
   atoms: z.int().min(1).optional().describe('Matrices that atoms mixes (default: what the budget suggests).'),
+  depth: z
+    .int()
+    .min(1)
+    .max(1024)
+    .optional()
+    .describe(
+      'Layers of the result, for methods linear and tied: all of them made of what is shared, whatever the ratio (default: as many as there are, within the ratio).',
+    ),
   residual: z
     .boolean()
     .default(true)
@@ -72,6 +82,7 @@ export const shareOptions = shareInput.transform(
     unit: input.unit,
     pattern: input.pattern,
     atoms: input.atoms,
+    depth: input.depth,
     residual: input.residual,
     ownFactors: input.own_factors,
     refit: refitSettings(input.refit),

@@ -12,6 +12,7 @@ import type { Finding } from '../../recipe/events.ts';
 import { factoredWeight } from '../factorize/low-rank.ts';
 import { momentsOf } from '../factorize/site-moments.ts';
 import type { StageContext, StageResult } from '../stage.ts';
+import { expandLayers } from './expand.ts';
 import { findShareLanes } from './groups.ts';
 import type { ShareOptions } from './options.ts';
 import { shareSites } from './share-sites.ts';
@@ -57,9 +58,11 @@ const findingsOf = (
  * Layers that read the same weights: weights that do the same in different blocks share a basis, atoms or one weight,
  * under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to the
  * residual stream and is private is corrected against the original.
+ * With `depth` the layers are made anew of what is shared, see `expandLayers`.
  * @throws 'mismatch' when nothing can be shared or the ratio cannot be met; as `curvatureOf` and `refitProgram`.
  */
 export const runShare = async (model: Model, options: ShareOptions, context: StageContext): Promise<StageResult> => {
+  if (options.depth !== undefined) return expandLayers(model, options, options.depth);
   const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
   if (!calibration) throw internalError('the share stage was started without calibration data');
   const program = cloneProgram(model.program);
