@@ -1,5 +1,6 @@
 import type { NumericArray } from '../../calibration/dataset.ts';
-import { chooseRidge, type RefitFold, ridgeCorrection } from '../../curvature/refit.ts';
+import { AffineMoments, affineParts } from '../../curvature/affine-fit.ts';
+import { chooseRidge, ridgeCorrection } from '../../curvature/refit.ts';
 import { floatsOfArray } from '../../execution/arrays.ts';
 
 /** A head: scores = weight · features + bias. */
@@ -73,42 +74,29 @@ export const featuresOf = (array: NumericArray, pooling: Pooling): Features => {
 };
 
 /**
- * Sums from which a head is solved by least squares, features with a one behind them against scores; in two halves, so
- * that the ridge can be chosen by what serves samples best that a head is not fitted to.
+ * What a head is solved from, features against scores, in two halves, so that the ridge can be chosen by what serves
+ * samples best that a head is not fitted to.
  */
 export class HeadMoments {
   readonly #features: number;
   readonly #classes: number;
-  readonly #halves: readonly [RefitFold, RefitFold];
+  readonly #halves: readonly [AffineMoments, AffineMoments];
 
   constructor(features: number, classes: number) {
     this.#features = features;
     this.#classes = classes;
-    const half = (): RefitFold => ({
-      inputs: new Float64Array((features + 1) ** 2),
-      cross: new Float64Array(classes * (features + 1)),
-    });
-    this.#halves = [half(), half()];
+    this.#halves = [new AffineMoments(features, classes), new AffineMoments(features, classes)];
   }
 
-  /** @param features (rows, features) @param scores (rows, classes) @param sample decides the half */
-  add(features: Float64Array, scores: ArrayLike<number>, rows: number, sample: number): void {
-    const [width, classes] = [this.#features, this.#classes];
-    const { inputs, cross } = this.#halves[sample % 2 === 0 ? 0 : 1];
-    const z = new Float64Array(width + 1).fill(1);
-    for (let row = 0; row < rows; row++) {
-      z.set(features.subarray(row * width, (row + 1) * width));
-      for (let i = 0; i <= width; i++) for (let j = 0; j <= width; j++) inputs[i * (width + 1) + j]! += z[i]! * z[j]!;
-      for (let c = 0; c < classes; c++)
-        for (let i = 0; i <= width; i++) cross[c * (width + 1) + i]! += scores[row * classes + c]! * z[i]!;
-    }
+  /** @param scores (rows, classes) @param sample decides the half */
+  async add({ data, rows }: Features, scores: Float64Array, sample: number, signal: AbortSignal): Promise<void> {
+    await this.#halves[sample % 2 === 0 ? 0 : 1].add(data, scores, rows, signal);
   }
 
   /** The ridge solution toward zero. @param ridge λ as a share of the mean diagonal; 'auto': chosen between the halves */
   async solve(ridge: number | 'auto', signal: AbortSignal): Promise<ExitHead> {
-    const [features, classes] = [this.#features, this.#classes];
-    const sizes = { rows: classes, columns: features + 1, signal };
     const [first, second] = this.#halves;
+    const sizes = { rows: this.#classes, columns: first.columns, signal };
     const chosen = ridge === 'auto' ? ((await chooseRidge(this.#halves, sizes)) ?? 1) : ridge;
     const { delta } = await ridgeCorrection({
       ...sizes,
@@ -116,13 +104,7 @@ export class HeadMoments {
       inputs: first.inputs.map((sum, index) => sum + second.inputs[index]!),
       ridge: chosen,
     });
-    const weight = new Float32Array(classes * features);
-    const bias = new Float32Array(classes);
-    for (let c = 0; c < classes; c++) {
-      for (let i = 0; i < features; i++) weight[c * features + i] = delta[c * (features + 1) + i]!;
-      bias[c] = delta[c * (features + 1) + features]!;
-    }
-    return { weight, bias, features };
+    return { ...affineParts(delta, first), features: this.#features };
   }
 }
 

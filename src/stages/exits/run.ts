@@ -51,18 +51,18 @@ interface Pass {
 const observeExits = async (
   { model, places, kind, dataset, context }: Pass,
   task: string,
-  see: (exit: number, features: Features, scores: Float32Array, run: number) => void,
+  see: (exit: number, features: Features, scores: Float64Array, run: number) => void | Promise<void>,
 ): Promise<void> => {
   const { engine, scratch, emit, signal } = context;
   const streams: (NumericArray | undefined)[] = places.chosen.map(() => undefined);
   let scores: NumericArray | undefined;
-  const meet = (run: number): void => {
+  const meet = async (run: number): Promise<void> => {
     if (!scores || streams.some((stream) => stream === undefined)) return;
-    const logits = toLogits(rowsOf(scores).data, kind);
-    places.chosen.forEach(({ pooling }, exit) => {
-      see(exit, featuresOf(streams[exit]!, pooling), logits, run);
+    const logits = Float64Array.from(toLogits(rowsOf(scores).data, kind));
+    for (const [exit, { pooling }] of places.chosen.entries()) {
+      await see(exit, featuresOf(streams[exit]!, pooling), logits, run);
       streams[exit] = undefined;
-    });
+    }
     scores = undefined;
   };
   const observations = [
@@ -71,7 +71,7 @@ const observeExits = async (
       observer: {
         observe: (array: NumericArray, run: number) => {
           scores = array;
-          meet(run);
+          return meet(run);
         },
       },
     },
@@ -80,7 +80,7 @@ const observeExits = async (
       observer: {
         observe: (array: NumericArray, run: number) => {
           streams[exit] = array;
-          meet(run);
+          return meet(run);
         },
       },
     })),
@@ -158,8 +158,8 @@ export const runExits = async (model: Model, options: ExitsOptions, context: Sta
   const kind = outputKind(output);
   const pass: Pass = { model, places, kind, dataset, context };
   const moments = places.chosen.map(({ features }) => new HeadMoments(features, classes));
-  await observeExits(pass, 'fitting heads', (exit, { data, rows }, scores, run) => {
-    if (run % heldOutEvery > 0) moments[exit]!.add(data, scores, rows, Math.floor(run / heldOutEvery));
+  await observeExits(pass, 'fitting heads', async (exit, features, scores, run) => {
+    if (run % heldOutEvery > 0) await moments[exit]!.add(features, scores, Math.floor(run / heldOutEvery), signal);
   });
   const heads: ExitHead[] = [];
   for (const own of moments) heads.push(await own.solve(options.ridge, signal));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
 import { type SharingMethodName, sharingMethods } from './methods/index.ts';
+import type { Stitch } from './stitch.ts';
 
 export interface ShareOptions {
   readonly method: SharingMethodName;
@@ -14,6 +15,8 @@ export interface ShareOptions {
   readonly atoms: number | undefined;
   /** Layers of the result, made of what is shared alone; undefined: as many as there are. */
   readonly depth: number | undefined;
+  /** Instead of all else: after some layers the model goes on in another one. */
+  readonly stitch: Stitch | undefined;
   /** Private low-rank products beside what is shared. */
   readonly residual: boolean;
   /** Two factors of its own for a layer that shares with no other. */
@@ -60,6 +63,16 @@ const shareInput = z.strictObject({
     .describe(
       'Layers of the result, for methods linear and tied: all of them made of what is shared, whatever the ratio (default: as many as there are, within the ratio).',
     ),
+  stitch: z
+    .strictObject({
+      with: z.string().min(1).describe('Path of another model of the family.'),
+      after: z.int().min(0).describe('Last layer of the present model that stays.'),
+      from: z.int().min(0).describe('First layer of the other model that follows.'),
+    })
+    .optional()
+    .describe(
+      'Instead of all else: the front of this model and the back of another, with a map between their streams.',
+    ),
   residual: z
     .boolean()
     .default(true)
@@ -83,6 +96,7 @@ export const shareOptions = shareInput.transform(
     pattern: input.pattern,
     atoms: input.atoms,
     depth: input.depth,
+    stitch: input.stitch,
     residual: input.residual,
     ownFactors: input.own_factors,
     refit: refitSettings(input.refit),

@@ -16,6 +16,7 @@ import { expandLayers } from './expand.ts';
 import { findShareLanes } from './groups.ts';
 import type { ShareOptions } from './options.ts';
 import { shareSites } from './share-sites.ts';
+import { stitchModels } from './stitch.ts';
 import { choiceOfStretch, type SharePick, weightsOf } from './stretch-choice.ts';
 import { stretchesOf } from './stretches.ts';
 
@@ -58,10 +59,11 @@ const findingsOf = (
  * Layers that read the same weights: weights that do the same in different blocks share a basis, atoms or one weight,
  * under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to the
  * residual stream and is private is corrected against the original.
- * With `depth` the layers are made anew of what is shared, see `expandLayers`.
+ * With `depth` the layers are made anew of what is shared, see `expandLayers`; with `stitch` see `stitchModels`.
  * @throws 'mismatch' when nothing can be shared or the ratio cannot be met; as `curvatureOf` and `refitProgram`.
  */
 export const runShare = async (model: Model, options: ShareOptions, context: StageContext): Promise<StageResult> => {
+  if (options.stitch) return stitchModels(model, options.stitch, context);
   if (options.depth !== undefined) return expandLayers(model, options, options.depth);
   const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
   if (!calibration) throw internalError('the share stage was started without calibration data');

@@ -13,8 +13,11 @@ test('scores that are linear in the features are found again', async () => {
   const inputs = Float64Array.from(random.normals(rows * features));
   const truth = scoresOf({ weight, bias, features }, inputs, rows);
   const moments = new HeadMoments(features, classes);
-  for (let row = 0; row < rows; row++)
-    moments.add(inputs.subarray(row * features, (row + 1) * features), truth.subarray(row * classes), 1, row);
+  for (let row = 0; row < rows; row++) {
+    const data = inputs.subarray(row * features, (row + 1) * features);
+    const scores = truth.subarray(row * classes, (row + 1) * classes);
+    await moments.add({ data, rows: 1, width: features }, scores, row, signal);
+  }
   const head = await moments.solve(1e-9, signal);
   head.weight.forEach((value, index) => {
     expect(value).toBeCloseTo(weight[index]!, 4);
