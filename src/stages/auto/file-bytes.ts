@@ -4,7 +4,10 @@ import { layoutModel } from '../../artifact/formats/onnx/model-layout.ts';
 import type { Program } from '../../ir/graph.ts';
 
 /** What names and attributes of scales, zero points and integer products add for one weight. */
-const bytesPerPackedWeight = 360;
+const bytesPerPackedWeight = 500;
+
+/** What the node and the names of one more product in integers take. */
+export const bytesPerProduct = bytesPerPackedWeight + 400;
 
 /**
  * Bytes that a graph takes in an ONNX file beside the elements of its weights: nodes, names, lengths. What is a trifle

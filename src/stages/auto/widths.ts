@@ -11,6 +11,7 @@ import type { SensitivityOptions } from '../sensitivity/options.ts';
 import type { ReportedOption, ReportedSite } from '../sensitivity/report.ts';
 import { findSensitivity } from '../sensitivity/sensitivity.ts';
 import type { StageContext } from '../stage.ts';
+import { bytesPerProduct } from './file-bytes.ts';
 import type { AutoOptions } from './options.ts';
 import type { EditChoice, EditOption } from './site-choice.ts';
 import type { SiteMetrics } from './site-metrics.ts';
@@ -55,7 +56,8 @@ const rounded = async (
 const bytesOf = (option: EditOption, site: Site, scheme: WeightScheme, left: number): number => {
   const { rows, columns } = site;
   const [edit] = option.data;
-  if (edit?.kind === 'factor') return packedBytes(scheme, rows, edit.rank) + packedBytes(scheme, edit.rank, columns);
+  if (edit?.kind === 'factor')
+    return packedBytes(scheme, rows, edit.rank) + packedBytes(scheme, edit.rank, columns) + bytesPerProduct;
   return packedBytes(scheme, rows, columns) * left;
 };
 
