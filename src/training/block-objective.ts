@@ -8,21 +8,22 @@ import { intAttribute, type Program, type Value } from '../ir/graph.ts';
 import { elementCount, tensorType } from '../ir/shape.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import { SampleOrder } from './batches.ts';
-import { widthOf } from './loss-graph.ts';
+import { type ChannelAxis, vectorsOf, widthOf } from './loss-graph.ts';
 import type { BatchGradient, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
+import type { RunLoss } from './run-loss.ts';
 import { buildStepProgram, type LossContext, type LossPart } from './step-program.ts';
-import { type ObjectivePrograms, type RunLoss, StepRunner } from './step-runner.ts';
+import { type ObjectivePrograms, StepRunner } from './step-runner.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
 /** A value of a block that is to become what it was before compression. */
 export interface BlockOutput {
   readonly value: Value;
   /**
-   * B (width, width): an error δ of a vector along the last axis counts ½·δᵀBδ nats. undefined: |δ|² relative to the
-   * mean square of the target.
+   * B (width, width): an error δ of a vector along the axis of channels counts ½·δᵀBδ nats. undefined: |δ|² relative to
+   * the mean square of the target.
    */
-  readonly weighting: Float32Array | undefined;
+  readonly weighting: { readonly matrix: Float32Array; readonly channels: ChannelAxis } | undefined;
 }
 
 /** Arrays of one run of the model: what goes into the block, and what its outputs should be. */
@@ -41,6 +42,8 @@ export interface BlockObjectiveOptions {
   readonly train: readonly number[];
   readonly held: readonly number[];
   readonly batch: number;
+  /** Told of every step before its gradient is taken. */
+  beforeStep?(step: number): void;
   readonly seed: number;
   readonly engine: Engine;
   readonly session: SessionOptions;
@@ -63,11 +66,16 @@ const errorOf = ({ build, input, inStep }: LossContext, output: BlockOutput, ind
 };
 
 /** ½ (δ B) ∘ δ: its sum is ½ Σ δᵀBδ. */
-const weighed = (build: OperatorBuilder, error: Value, weighting: Float32Array): Value => {
-  const width = widthOf(error);
+const weighed = (
+  build: OperatorBuilder,
+  error: Value,
+  { matrix, channels }: NonNullable<BlockOutput['weighting']>,
+): Value => {
+  const vectors = vectorsOf(build, error, channels);
+  const width = widthOf(vectors);
   const type = tensorType('float32', [null, width]);
-  const rows = build.typed(build.reshape(error, build.integers([-1, width])), type);
-  const product = build.call('MatMul', [rows, build.floats([width, width], weighting, 'float32')]);
+  const rows = build.typed(build.reshape(vectors, build.integers([-1, width])), type);
+  const product = build.call('MatMul', [rows, build.floats([width, width], matrix, 'float32')]);
   return build.multiply(build.typed(build.scale(product, 0.5), type), rows);
 };
 
@@ -142,9 +150,11 @@ export class BlockObjective implements Objective {
   }
 
   async gradient(step: number): Promise<BatchGradient> {
-    const { batch } = this.#options;
+    const { batch, beforeStep } = this.#options;
+    beforeStep?.(step);
     const runs = this.#order.take((step - 1) * batch, step * batch);
-    const { losses, gradients } = await this.#runner.gradient(this.#feeds(runs));
+    const feeds = [...this.#feeds(runs)];
+    const { losses, gradients } = await this.#runner.gradient({ count: feeds.length, feeds });
     return { ...sumOf(losses), items: runs.length, description: `runs ${runs.join(', ')}`, gradients };
   }
 
@@ -166,14 +176,14 @@ export class BlockObjective implements Objective {
   *#feeds(runs: readonly number[]): Generator<Feeds> {
     const { outputs, runOf } = this.#options;
     const all = runs.map((run) => runOf(run));
-    const totals = outputs.map(({ value, weighting }) => {
+    const totals = outputs.map(({ value, weighting }): number => {
       const targets = all.map(({ targets }) => targetOf(targets, value.name));
       if (!weighting)
         return Math.max(
           1e-30,
           targets.reduce((sum, { data }) => sum + sumOfSquares(data as Float32Array), 0),
         );
-      return targets.reduce((sum, { data }) => sum + data.length, 0) / widthOf(value);
+      return targets.reduce((sum, { data }) => sum + data.length, 0) / Math.sqrt(weighting.matrix.length);
     });
     for (const part of this.#joinable(all) ? [all] : all.map((run) => [run])) {
       const feeds = new Map<string, NumericArray>();

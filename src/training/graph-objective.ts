@@ -7,13 +7,15 @@ import type { Program, Value } from '../ir/graph.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import { Random } from '../random.ts';
 import { type Batch, type BatchSample, collate, readSample, SampleOrder } from './batches.ts';
+import type { BlockwiseOptions } from './blockwise-step.ts';
 import type { Generator, Writing } from './generator.ts';
 import { buildLoss, type LossPlan, lossInputs } from './loss-graph.ts';
 import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
 import type { Rationale } from './rationale.ts';
+import type { RunLoss } from './run-loss.ts';
 import { buildStepProgram } from './step-program.ts';
-import { type ObjectivePrograms, type RunLoss, StepRunner } from './step-runner.ts';
+import { type ObjectivePrograms, StepRunner } from './step-runner.ts';
 import { taughtFeeds } from './taught.ts';
 import type { Teacher, TeacherRows } from './teacher.ts';
 import type { TrainedWeight } from './weights/weight.ts';
@@ -38,6 +40,8 @@ export interface GraphObjectiveOptions {
     | undefined;
   readonly rationale?: Rationale | undefined;
   readonly microBatch: number;
+  /** Take gradients block by block; undefined: all at once. */
+  readonly blockwise?: BlockwiseOptions | undefined;
   readonly seed: number;
   readonly engine: Engine;
   readonly session: SessionOptions;
@@ -83,9 +87,10 @@ export class GraphObjective implements Objective {
 
   /** Loads both programs; close it afterwards. */
   static async open(options: GraphObjectiveOptions, programs: ObjectivePrograms): Promise<GraphObjective> {
-    const { engine, session, signal } = options;
+    const { engine, session, blockwise, signal } = options;
     const weights = [...options.weights.values(), ...options.extra];
-    return new GraphObjective(options, await StepRunner.open({ weights, programs, engine, session, signal }));
+    const runner = await StepRunner.open({ weights, programs, engine, session, blockwise, signal });
+    return new GraphObjective(options, runner);
   }
 
   close(): Promise<void> {
@@ -97,7 +102,8 @@ export class GraphObjective implements Objective {
     const samples = await this.#samples(this.#order.take((step - 1) * size, step * size));
     const batches = this.#batches(await this.#written(samples, step));
     const totals = totalsOf(batches);
-    const { losses, gradients } = await this.#runner.gradient(this.#feeds(batches, () => totals));
+    const feeds = this.#feeds(batches, () => totals);
+    const { losses, gradients } = await this.#runner.gradient({ count: batches.length, feeds });
     return { ...joined(losses.map((loss, index) => this.#told(loss, batches[index]!))), gradients };
   }
 

@@ -1,9 +1,9 @@
-import { internalError } from '../errors.ts';
-import { floatArray, floatsOfArray } from '../execution/arrays.ts';
 import { checkSignal } from '../execution/interrupt.ts';
 import type { Engine, Feeds, Session, SessionOptions } from '../execution/session.ts';
-import { addInto } from '../kernels/index.ts';
+import { type BlockwiseOptions, openBlockwiseStep } from './blockwise-step.ts';
 import { ParameterSet } from './parameters.ts';
+import { lossOf, type RunLoss } from './run-loss.ts';
+import { type BatchParts, type Leaves, openWholeStep, type StepGradients, withLeaves } from './step-gradients.ts';
 import type { StepProgram } from './step-program.ts';
 import type { TrainedWeight } from './weights/weight.ts';
 
@@ -13,22 +13,15 @@ export interface ObjectivePrograms {
   readonly judge: StepProgram;
 }
 
-/** What the loss and its parts were in one run. */
-export interface RunLoss {
-  readonly loss: number;
-  readonly parts: Readonly<Record<string, number>>;
-}
-
 export interface StepRunnerOptions {
   readonly weights: readonly TrainedWeight[];
   readonly programs: ObjectivePrograms;
   readonly engine: Engine;
   readonly session: SessionOptions;
+  /** Take gradients block by block, for steps whose activations do not fit into memory; undefined: all at once. */
+  readonly blockwise?: BlockwiseOptions | undefined;
   readonly signal: AbortSignal;
 }
-
-/** What sessions are fed with for each weight. */
-export type Leaves = ReadonlyMap<TrainedWeight, Float32Array>;
 
 /**
  * Runs the programs of an objective under the present parameters. Weights are read by the session where the optimizer
@@ -37,10 +30,10 @@ export type Leaves = ReadonlyMap<TrainedWeight, Float32Array>;
 export class StepRunner {
   readonly parameters: ParameterSet;
   readonly #options: StepRunnerOptions;
-  readonly #step: Session;
+  readonly #step: StepGradients;
   readonly #judge: Session;
 
-  private constructor(options: StepRunnerOptions, step: Session, judge: Session) {
+  private constructor(options: StepRunnerOptions, step: StepGradients, judge: Session) {
     this.#options = options;
     this.#step = step;
     this.#judge = judge;
@@ -49,8 +42,10 @@ export class StepRunner {
 
   /** Loads both programs; close it afterwards. */
   static async open(options: StepRunnerOptions): Promise<StepRunner> {
-    const { engine, session, programs } = options;
-    const step = await engine.open(programs.step.program, session);
+    const { engine, session, programs, blockwise } = options;
+    const step = blockwise
+      ? openBlockwiseStep(programs.judge, engine, blockwise)
+      : await openWholeStep(programs.step, engine, session);
     try {
       return new StepRunner(options, step, await engine.open(programs.judge.program, session));
     } catch (error) {
@@ -69,29 +64,10 @@ export class StepRunner {
     return weight.parameters.map(({ name }) => this.parameters.view(name));
   }
 
-  /**
-   * Losses of all parts of a batch and the sum of their gradients, by parameter in the order of `parameters.entries`.
-   * @param parts feeds of the data inputs, one part at a time.
-   */
-  async gradient(
-    parts: AsyncIterable<Feeds> | Iterable<Feeds>,
-  ): Promise<{ losses: RunLoss[]; gradients: Float32Array[] }> {
-    const { weights, programs } = this.#options;
-    const leaves = await this.leaves();
-    const sums = new Map<TrainedWeight, Float32Array>();
-    const losses: RunLoss[] = [];
-    for await (const feeds of parts) {
-      const outputs = await this.#run(this.#step, programs.step, feeds, leaves);
-      losses.push(lossOf(programs.step, outputs));
-      for (const weight of weights) {
-        const name = programs.step.leaves.get(weight)?.gradient;
-        const array = name === undefined ? undefined : outputs.get(name);
-        if (!array) throw internalError(`there is no gradient of ${weight.name}`);
-        const known = sums.get(weight);
-        if (known) addInto(known, floatsOfArray(array));
-        else sums.set(weight, floatsOfArray(array));
-      }
-    }
+  /** Losses of all parts of a batch and the sum of their gradients, by parameter in the order of `parameters.entries`. */
+  async gradient(parts: BatchParts): Promise<{ losses: readonly RunLoss[]; gradients: Float32Array[] }> {
+    const { weights } = this.#options;
+    const { losses, sums } = await this.#step.of(parts, await this.leaves());
     const byParameter = new Map<string, Float32Array>();
     for (const weight of weights) {
       const gradients = await weight.pullBack(this.valuesOf(weight), sums.get(weight)!);
@@ -104,11 +80,17 @@ export class StepRunner {
 
   /** The loss of each part, without gradients. */
   async judge(parts: AsyncIterable<Feeds> | Iterable<Feeds>): Promise<RunLoss[]> {
-    const { programs } = this.#options;
-    const leaves = await this.leaves();
+    const { programs, weights } = this.#options;
+    const leaves = new Map<TrainedWeight, Float32Array>();
+    for (const weight of weights) {
+      const values = this.valuesOf(weight);
+      leaves.set(weight, await (weight.judgedLeaf?.(values) ?? weight.leaf(values)));
+    }
     const losses: RunLoss[] = [];
-    for await (const feeds of parts)
-      losses.push(lossOf(programs.judge, await this.#run(this.#judge, programs.judge, feeds, leaves)));
+    for await (const feeds of parts) {
+      checkSignal(this.#options.signal);
+      losses.push(lossOf(programs.judge, await this.#judge.run(withLeaves(feeds, programs.judge, leaves))));
+    }
     return losses;
   }
 
@@ -118,20 +100,4 @@ export class StepRunner {
     for (const weight of this.#options.weights) leaves.set(weight, await weight.leaf(this.valuesOf(weight)));
     return leaves;
   }
-
-  #run(session: Session, program: StepProgram, given: Feeds, leaves: Leaves): ReturnType<Session['run']> {
-    checkSignal(this.#options.signal);
-    const feeds = new Map(given);
-    for (const [weight, leaf] of leaves)
-      feeds.set(program.leaves.get(weight)!.input, floatArray(weight.leafShape, leaf));
-    return session.run(feeds);
-  }
 }
-
-const lossOf = (program: StepProgram, outputs: Awaited<ReturnType<Session['run']>>): RunLoss => {
-  const read = (name: string): number => Number(outputs.get(name)?.data[0] ?? Number.NaN);
-  return {
-    loss: read(program.loss),
-    parts: Object.fromEntries(program.parts.map(({ name, output }) => [name, read(output)])),
-  };
-};

@@ -151,7 +151,11 @@ export const distillInput = z.strictObject({
   steps: count.optional().describe('Steps to train (default 300).'),
   tokens: count.optional().describe('Tokens (images, samples) to train on, instead of steps.'),
   batch: count.default(8).describe('Samples of a step.'),
-  micro_batch: count.optional().describe('Samples run at once; by default as many as memory allows.'),
+  micro_batch: count
+    .optional()
+    .describe(
+      'Samples run at once; by default about 1024 tokens (what is computed of them stays in the caches), images and what contrastive losses compare all at once, and no more than memory allows.',
+    ),
   learning_rate: z
     .union([positive, z.literal('auto')])
     .default('auto')

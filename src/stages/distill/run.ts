@@ -8,15 +8,17 @@ import type { Program, Value } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { collate, readSample, splitSamples } from '../../training/batches.ts';
+import { type Batch, collate, readSample, splitSamples } from '../../training/batches.ts';
 import { Generator } from '../../training/generator.ts';
 import { buildPrograms, GraphObjective } from '../../training/graph-objective.ts';
 import { type TrainResult, train } from '../../training/loop.ts';
+import { featureLosses } from '../../training/losses/features.ts';
 import { predictMemory } from '../../training/memory.ts';
 import { optimizers } from '../../training/optimizers/table.ts';
 import type { Teacher } from '../../training/teacher.ts';
 import type { TrainedWeight } from '../../training/weights/weight.ts';
 import type { StageContext, StageResult } from '../stage.ts';
+import { fitMemory, type MemoryFit } from './fit-memory.ts';
 import { automaticRate } from './learning-rate.ts';
 import { type LossSetup, setUpLoss } from './loss.ts';
 import type { DistillOptions } from './options.ts';
@@ -56,7 +58,13 @@ export const runDistill = async (
   try {
     for (const [index, teacher] of teachers.entries())
       loaded.push(
-        await loadTeacher(teacher, setup.teacherValues[index]!, dataset, run.cacheBytes / teachers.length, context),
+        await loadTeacher(
+          teacher,
+          setup.teacherValues[index]!,
+          dataset,
+          run.memory.cacheBytes / teachers.length,
+          context,
+        ),
       );
     return await trainStudent({ student, program, weights, setup, loaded, dataset, options, context, run, findings });
   } finally {
@@ -68,10 +76,8 @@ interface RunPlan {
   readonly programs: ReturnType<typeof buildPrograms>;
   readonly train: readonly number[];
   readonly held: readonly number[];
-  readonly microBatch: number;
+  readonly memory: MemoryFit;
   readonly steps: number;
-  /** Left for what teachers say. */
-  readonly cacheBytes: number;
 }
 
 interface PlanRequest {
@@ -93,27 +99,20 @@ const planRun = async ({ program, weights, setup, dataset, options, context }: P
   const parameters = [...weights.values(), ...setup.extra]
     .flatMap((weight) => weight.parameters)
     .reduce((sum, { initial }) => sum + initial.length, 0);
-  const { fixed, perSample } = predictMemory(programs.step, single, parameters);
-  const room = Math.floor((maxMemoryBytes - fixed) / Math.max(1, perSample));
-  if (room < 1)
-    throw new CompressError({
-      code: 'resource',
-      message: `training needs about ${megabytes(fixed + perSample)} for one sample at a time, and ${megabytes(maxMemoryBytes)} are allowed`,
-      hint: 'Allow more memory (--max-memory), use shorter windows, or train adapters only.',
-    });
-  const microBatch = Math.min(options.microBatch ?? options.batch, options.batch, room);
-  const steps = await stepsOf(options, dataset, train);
-  return {
-    programs,
-    train,
-    held,
-    microBatch,
-    steps,
-    cacheBytes: Math.max(0, maxMemoryBytes - fixed - microBatch * perSample),
-  };
+  const wanted = Math.min(options.microBatch ?? usualPart(setup, single), options.batch);
+  const memory = fitMemory(predictMemory(programs, single, parameters), maxMemoryBytes, wanted);
+  return { programs, train, held, memory, steps: await stepsOf(options, dataset, train) };
 };
 
-const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+/** Tokens that are run at once: what they compute stays in the caches of usual processors. */
+const tokensAtOnce = 1024;
+
+/** Samples that are run at once unless it is said: those of windows by their length, all where a loss compares samples. */
+const usualPart = ({ plan }: LossSetup, single: Batch): number => {
+  const comparesSamples = plan.features.some(({ loss }) => loss === featureLosses.contrastive);
+  if (!plan.windows || comparesSamples) return Number.POSITIVE_INFINITY;
+  return Math.max(1, Math.round(tokensAtOnce / single.length));
+};
 
 /** Steps that see as many tokens (or samples that are no windows) as asked for, by the mean length of the samples. */
 const stepsOf = async (
@@ -155,7 +154,11 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       train: run.train,
       held: run.held,
       batch: options.batch,
-      microBatch: run.microBatch,
+      microBatch: run.memory.microBatch,
+      blockwise:
+        run.memory.betweenBlocks === undefined
+          ? undefined
+          : { maxMemoryBytes: run.memory.betweenBlocks, scratch, signal },
       seed,
       engine,
       session,
@@ -197,7 +200,7 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       signal,
     });
     const model = { ...student, program: await withTensors(student.program, program, objective) };
-    return { model, findings: [...findings, ...findingsOf(result, peak, steps)] };
+    return { model, findings: [...findings, ...findingsOf(result, peak, steps), ...run.memory.findings] };
   } finally {
     await objective.close();
     await generator?.close();

@@ -21,6 +21,8 @@ export interface TrainedWeight {
   readonly arrangement: LeafArrangement;
   /** The array to feed under these parameters; may be the parameters' own memory, and is overwritten by the next call. */
   leaf(values: readonly Float32Array[]): Promise<Float32Array>;
+  /** The same for judging, where what is fed in training is not yet what the constant becomes; default `leaf`. */
+  judgedLeaf?(values: readonly Float32Array[]): Promise<Float32Array>;
   /** Gradients of the parameters from that of the leaf, whose memory may be used for them. */
   pullBack(values: readonly Float32Array[], leafGradient: Float32Array): Promise<readonly Float32Array[]>;
   /** The constant under these parameters, in its own memory. */

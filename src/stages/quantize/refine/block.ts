@@ -17,9 +17,10 @@ import { type TrainResult, train } from '../../../training/loop.ts';
 import { optimizers } from '../../../training/optimizers/table.ts';
 import { quantizedWeight } from '../../../training/weights/quantized.ts';
 import { roundingWeight } from '../../../training/weights/rounding.ts';
+import { type Progress, softRoundingWeight } from '../../../training/weights/soft-rounding.ts';
 import type { TrainedWeight } from '../../../training/weights/weight.ts';
 import type { StageContext } from '../../stage.ts';
-import type { RefineOptions } from './options.ts';
+import type { RefineMethod, RefineOptions } from './options.ts';
 import { shadowOf } from './shadow.ts';
 import { streamMetric } from './stream-metric.ts';
 
@@ -59,13 +60,21 @@ const changedBy = (block: Block, sites: readonly Site[]): Set<Value> => {
   return changed;
 };
 
-const trainedWeight = ({ site, packed, original }: RefinedSite, options: RefineOptions): TrainedWeight => {
+const trainedWeight = (
+  { site, packed, original }: RefinedSite,
+  { method, scales, zeros }: RefineOptions,
+  progress: Progress,
+): TrainedWeight => {
   const shadow = shadowOf(readSiteMatrix(original), packed);
-  const { method, scales, zeros } = options;
   const name = site.weight.name;
-  return method === 'auto-round'
-    ? roundingWeight(name, packed, shadow, { scales, zeros, method })
-    : quantizedWeight(name, packed, { scales, zeros, method, shadow });
+  switch (method) {
+    case 'adaround':
+      return softRoundingWeight(name, packed, shadow, { scales, progress, method });
+    case 'auto-round':
+      return roundingWeight(name, packed, shadow, { scales, zeros, method });
+    case 'block-ap':
+      return quantizedWeight(name, packed, { scales, zeros, method, shadow });
+  }
 };
 
 /** Samples to judge by: at least two where there are some to spare. */
@@ -88,7 +97,8 @@ const split = (
 export const refineBlock = async (request: BlockRefinement): Promise<RefinedBlock | undefined> => {
   const { program, visit, sites, curvature, options, context } = request;
   const { block, runCount } = visit;
-  const weightsOf = new Map(sites.map((one) => [one.site.weight, trainedWeight(one, options)]));
+  const progress: Progress = { share: 0 };
+  const weightsOf = new Map(sites.map((one) => [one.site.weight, trainedWeight(one, options, progress)]));
   const changed = changedBy(
     block,
     sites.map(({ site }) => site),
@@ -137,6 +147,9 @@ export const refineBlock = async (request: BlockRefinement): Promise<RefinedBloc
       }),
       ...split(runCount, options, context.seed),
       batch: Math.min(options.batch, runCount),
+      beforeStep: (step) => {
+        progress.share = step / options.steps;
+      },
       seed: context.seed,
       engine: context.engine,
       session: { scratchDirectory: context.scratch.directory, signal: context.signal },
@@ -156,8 +169,15 @@ export const refineBlock = async (request: BlockRefinement): Promise<RefinedBloc
   }
 };
 
-/** Relative step of AdamW that is sure to help; judged on held-out samples in any case. */
-const usualRate = 0.01;
+/** Roundings that are drawn to a side go on to the end at the same pace. */
+const schedules = { adaround: 'constant', 'auto-round': 'linear', 'block-ap': 'cosine' } as const;
+
+/** Relative steps: of AdamW one that is sure to help (judged on held-out samples in any case); else a way to go in all. */
+const automaticRates: Readonly<Record<RefineMethod, (steps: number) => number>> = {
+  adaround: (steps) => Math.min(0.05, 4 / steps),
+  'auto-round': (steps) => 1 / steps,
+  'block-ap': () => 0.01,
+};
 
 const trainBlock = (objective: BlockObjective, { visit, options, context }: BlockRefinement): Promise<TrainResult> => {
   const { method, steps, learningRate } = options;
@@ -170,12 +190,12 @@ const trainBlock = (objective: BlockObjective, { visit, options, context }: Bloc
     momentum: 0,
     stepSize: signs ? 'absolute' : 'relative',
   });
-  const peak = learningRate === 'auto' ? (signs ? 1 / steps : usualRate) : learningRate;
+  const peak = learningRate === 'auto' ? automaticRates[method](steps) : learningRate;
   const task = `refining: ${visit.block.name}`;
   return train({
     objective,
     optimizer,
-    schedule: { name: signs ? 'linear' : 'cosine', peak, warmup: signs ? 0 : Math.round(steps / 20), steps },
+    schedule: { name: schedules[method], peak, warmup: signs ? 0 : Math.round(steps / 20), steps },
     clipNorm: Number.POSITIVE_INFINITY,
     averageDecay: 0,
     validateEvery: Math.max(1, Math.ceil(steps / 10)),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { GridTraining } from '../../../training/weights/grid.ts';
 
-export type RefineMethod = 'auto-round' | 'block-ap';
+export type RefineMethod = 'adaround' | 'auto-round' | 'block-ap';
 
 /** Training of rounded weights, block by block. */
 export interface RefineOptions {
@@ -19,7 +19,7 @@ export interface RefineOptions {
   readonly holdOut: number;
 }
 
-const methods = ['auto-round', 'block-ap'] as const satisfies readonly RefineMethod[];
+const methods = ['adaround', 'auto-round', 'block-ap'] as const satisfies readonly RefineMethod[];
 const grid = z.enum(['learned', 'fixed']);
 
 const refineObject = z.strictObject({
@@ -27,14 +27,16 @@ const refineObject = z.strictObject({
     .enum(methods)
     .default('block-ap')
     .describe(
-      'block-ap: weights and their grids by AdamW (EfficientQAT); auto-round: offsets of at most half a step, and grids, by signs of gradients (SignRound).',
+      'block-ap: weights and their grids by AdamW (EfficientQAT); adaround: each weight up or down by a rectified sigmoid that is drawn to a side (AdaRound), scales too where they are learned, zero points stay; auto-round: offsets of at most half a step, and grids, by signs of gradients (SignRound).',
     ),
   steps: z.int().min(1).default(200).describe('Steps for each block.'),
   batch: z.int().min(1).default(8).describe('Samples of a step.'),
   learning_rate: z
     .union([z.number().positive(), z.literal('auto')])
     .default('auto')
-    .describe('block-ap: step relative to the size of a weight; auto-round: share of a step of the grid.'),
+    .describe(
+      'block-ap: step relative to the size of a weight; adaround: share of the way from one side to the other; auto-round: share of a step of the grid.',
+    ),
   scales: grid.default('learned').describe('Whether scales are trained.'),
   zeros: grid.default('learned').describe('Whether zero points are trained.'),
   metric: z

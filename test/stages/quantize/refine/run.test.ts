@@ -22,6 +22,7 @@ describe('refinement of a language model', () => {
     ['block-ap', 'curvature', 0.5],
     ['block-ap', 'error', 0.6],
     ['auto-round', 'curvature', 0.75],
+    ['adaround', 'curvature', 0.75],
   ] as const)('by %s in the metric "%s" loses far less than rounding', async (method, metric, share) => {
     const original = await tinyLlama();
     const context = contextFor(original, await tinyText(original, 'calibration', 32));
