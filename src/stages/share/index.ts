@@ -8,7 +8,7 @@ export const shareStage: Stage<ShareOptions> = {
   name: 'share',
   summary: 'let layers share weights: a common basis, atoms, tied layers with private low-rank rests',
   options: shareOptions,
-  needsCalibration: ({ depth, stitch }) => depth === undefined || stitch !== undefined,
+  needsCalibration: ({ depth, stitch, cache }) => depth === undefined || stitch !== undefined || cache !== undefined,
   references: ({ stitch }) => (stitch ? [stitch.with] : []),
   plan: planShare,
   run: runShare,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
+import type { CacheOptions } from './cache/run.ts';
 import { type SharingMethodName, sharingMethods } from './methods/index.ts';
 import type { Stitch } from './stitch.ts';
 
@@ -17,6 +18,8 @@ export interface ShareOptions {
   readonly depth: number | undefined;
   /** Instead of all else: after some layers the model goes on in another one. */
   readonly stitch: Stitch | undefined;
+  /** Instead of all else: keys and values are kept in fewer numbers. */
+  readonly cache: CacheOptions | undefined;
   /** Private low-rank products beside what is shared. */
   readonly residual: boolean;
   /** Two factors of its own for a layer that shares with no other. */
@@ -63,6 +66,20 @@ const shareInput = z.strictObject({
     .describe(
       'Layers of the result, for methods linear and tied: all of them made of what is shared, whatever the ratio (default: as many as there are, within the ratio).',
     ),
+  cache: z
+    .strictObject({
+      group: z
+        .int()
+        .min(1)
+        .max(64)
+        .default(4)
+        .describe('Neighbouring layers that keep one list of numbers between them.'),
+      ratio: z.number().gt(0).lt(1).default(0.5).describe('Share of the bytes of keys and values that goes.'),
+    })
+    .optional()
+    .describe(
+      'Instead of all else: keys and values of neighbouring layers in one subspace (xKV), for models that generate.',
+    ),
   stitch: z
     .strictObject({
       with: z.string().min(1).describe('Path of another model of the family.'),
@@ -97,6 +114,7 @@ export const shareOptions = shareInput.transform(
     atoms: input.atoms,
     depth: input.depth,
     stitch: input.stitch,
+    cache: input.cache,
     residual: input.residual,
     ownFactors: input.own_factors,
     refit: refitSettings(input.refit),

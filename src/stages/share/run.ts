@@ -12,6 +12,7 @@ import type { Finding } from '../../recipe/events.ts';
 import { factoredWeight } from '../factorize/low-rank.ts';
 import { momentsOf } from '../factorize/site-moments.ts';
 import type { StageContext, StageResult } from '../stage.ts';
+import { runCache } from './cache/run.ts';
 import { expandLayers } from './expand.ts';
 import { findShareLanes } from './groups.ts';
 import type { ShareOptions } from './options.ts';
@@ -59,10 +60,12 @@ const findingsOf = (
  * Layers that read the same weights: weights that do the same in different blocks share a basis, atoms or one weight,
  * under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to the
  * residual stream and is private is corrected against the original.
- * With `depth` the layers are made anew of what is shared, see `expandLayers`; with `stitch` see `stitchModels`.
+ * With `depth` the layers are made anew of what is shared, see `expandLayers`; with `stitch` see `stitchModels`,
+ * with `cache` see `runCache`.
  * @throws 'mismatch' when nothing can be shared or the ratio cannot be met; as `curvatureOf` and `refitProgram`.
  */
 export const runShare = async (model: Model, options: ShareOptions, context: StageContext): Promise<StageResult> => {
+  if (options.cache) return runCache(model, options.cache, context);
   if (options.stitch) return stitchModels(model, options.stitch, context);
   if (options.depth !== undefined) return expandLayers(model, options, options.depth);
   const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
