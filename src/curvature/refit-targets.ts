@@ -39,7 +39,7 @@ const pairOf = (
   byNode: ReadonlyMap<Site['node'], Site>,
   factored: ReadonlyMap<string, FactoredWeight>,
 ): FactorPair | undefined => {
-  const source = factored.get(site.name);
+  const source = factored.get(site.output.name);
   const inner = site.input.producer && byNode.get(site.input.producer);
   if (!source || !inner || !canBeRefitted(inner)) return undefined;
   return site.rows === source.rows && inner.columns === source.columns ? { inner, source } : undefined;

@@ -1,3 +1,5 @@
+import { type Block, findBlocks } from '../analysis/blocks.ts';
+import { joinedBlocks } from '../analysis/joined-blocks.ts';
 import { readSiteMatrix, writeSiteMatrix } from '../analysis/site-weights.ts';
 import { findSites, type Site } from '../analysis/sites.ts';
 import type { Dataset } from '../calibration/dataset.ts';
@@ -29,7 +31,7 @@ export interface RefitOptions {
   readonly ridge: number | 'auto';
   /** Which products are corrected. Default 'stream'. */
   readonly scope?: RefitScope;
-  /** Weights that were written as two products, by the name of the second: both factors are made anew. */
+  /** Weights that were written as two products, by the name of the second one's output: both factors are made anew. */
   readonly factored?: ReadonlyMap<string, FactoredWeight>;
   /** Consumers to correct; default all that can be. */
   readonly wanted?: ((site: Site) => boolean) | undefined;
@@ -179,8 +181,10 @@ export const refitProgram = async (options: RefitOptions): Promise<RefitRecord[]
     (target) => isWhole(target) && (wanted?.(target.site) ?? true),
   );
   const records: RefitRecord[] = [];
+  const pairs = targets.flatMap(({ site, pair }) => (pair ? [[pair.inner.node, site.node]] : []));
+  const cut = (of: Program): Block[] => (of === program ? joinedBlocks(of, pairs) : findBlocks(of));
   await runBlocks(
-    { program, dataset, engine, maxMemoryBytes, original, scratch, task: 'refit', emit, signal },
+    { cut, program, dataset, engine, maxMemoryBytes, original, scratch, task: 'refit', emit, signal },
     async (visit) => {
       const own = targets.filter((target) => isIn(visit.block, target));
       if (own.length === 0) return;

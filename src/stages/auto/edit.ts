@@ -42,7 +42,7 @@ const inParts = ({ parts }: Parts, { pool, units }: RemovalPick): RemovalPick =>
 
 /**
  * Carries out edits of different parts: channels are cut first, weights that stay whole are factorised or shared then.
- * Gives the weights that became two factors, by site, so that a refit can make them anew.
+ * Gives the weights that became two factors, by the name of their output, so that a refit can make them anew.
  */
 export const applyEdits = async (request: ApplyRequest): Promise<Map<string, FactoredWeight>> => {
   const { program, parts, edits, curvature, metrics, signal } = request;
@@ -59,7 +59,7 @@ export const applyEdits = async (request: ApplyRequest): Promise<Map<string, Fac
     if (edit.kind === 'factor') {
       const site = siteOf(edit.site);
       const { decomposition } = await metrics.spectrumOf(site);
-      factored.set(site.name, factoredWeight(site, metrics.momentsOf(site), 'two-sided', signal));
+      factored.set(site.output.name, factoredWeight(site, metrics.momentsOf(site), 'two-sided', signal));
       factorSite(site, decomposition.factors(edit.rank), edit.rank);
     } else if (edit.kind === 'form') edit.write(siteOf(edit.site));
     else if (edit.kind === 'share') shareSites(edit.sites.map(siteOf), await edit.option.weights());

@@ -112,7 +112,7 @@ export const refitStructure = async (
     factored,
     step,
   }: {
-    readonly options: Pick<AutoOptions, 'refit'>;
+    readonly options: Pick<AutoOptions, 'refit' | 'targets' | 'ignore'>;
     readonly context: StageContext;
     readonly factored: ReadonlyMap<string, FactoredWeight>;
     /** Tells checkpoints of several refits apart. */
@@ -121,7 +121,9 @@ export const refitStructure = async (
 ): Promise<void> => {
   if (!options.refit) return;
   const { engine, checkpoints, maxMemoryBytes, scratch, emit, signal } = context;
+  const mayChange = new Set(selectSites(findSites(original), options).chosen.map(({ output }) => output.name));
   await refitProgram({
+    wanted: ({ output }) => mayChange.has(output.name),
     ...options.refit,
     program,
     original,
