@@ -5,6 +5,7 @@ import { gramObstacle } from '../calibration/statistics/gram.ts';
 import { CompressError } from '../errors.ts';
 import { bindingOf, bindSample } from '../execution/feeds.ts';
 import type { Engine, Feeds } from '../execution/session.ts';
+import { symbolsOf } from '../execution/symbols.ts';
 import { cloneProgram } from '../ir/clone.ts';
 import { foldConstants } from '../ir/edit/fold-constants.ts';
 import type { Program } from '../ir/graph.ts';
@@ -13,7 +14,8 @@ import { Random } from '../random.ts';
 import type { Emit } from '../recipe/events.ts';
 import { buildFisherProgram, type FisherProgram } from './fisher.ts';
 import { Gathering, tracedWeights } from './gathering.ts';
-import { drawNoise, plainSample, symbolReader } from './noise.ts';
+import { checkCollectionMemory } from './memory.ts';
+import { drawNoise, plainSample } from './noise.ts';
 import { independentSamples } from './steps.ts';
 import type { CurvatureWriter } from './stored.ts';
 
@@ -37,7 +39,7 @@ export interface CollectOptions {
  * bits for any thread count.
  * @param writer takes what was gathered, block by block.
  * Steps of sequences count as samples of their own, with the state that they were given.
- * @throws CompressErrors for operators without a gradient rule.
+ * @throws CompressErrors for operators without a gradient rule; 'resource' where not even one sample fits into memory.
  */
 export const collectCurvature = async (options: CollectOptions, writer: CurvatureWriter): Promise<void> => {
   const { program, seed } = options;
@@ -52,12 +54,13 @@ export const collectCurvature = async (options: CollectOptions, writer: Curvatur
   const wanted = (site: Site): boolean => !gramObstacle(site) && options.wanted(site);
   const fisher = await differentiable(program, feedsOf, (given) => buildFisherProgram(given, wanted, carried));
   if (fisher.sites.length === 0) return;
-  const symbols = symbolReader(program);
+  checkCollectionMemory(fisher.program, await feedsOf(0), options.maxMemoryBytes);
   let items = 0;
   const feeds = async (index: number): Promise<Feeds> => {
     const bound = await feedsOf(index);
     const random = new Random(seed, `noise of sample ${index}`);
-    const noises = fisher.noises.map((noise) => ({ name: noise.name, ...drawNoise(noise, symbols(bound), random) }));
+    const symbols = symbolsOf(program, bound);
+    const noises = fisher.noises.map((noise) => ({ name: noise.name, ...drawNoise(noise, symbols, random) }));
     items += noises[0]!.items;
     return new Map([...bound, ...noises.map(({ name, array }) => [name, array] as const)]);
   };

@@ -1,8 +1,6 @@
 import type { Dataset, NumericArray, Sample } from '../calibration/dataset.ts';
 import { CompressError } from '../errors.ts';
-import type { Feeds } from '../execution/session.ts';
 import { evaluateDim } from '../ir/dimension.ts';
-import type { Program } from '../ir/graph.ts';
 import { elementCount } from '../ir/shape.ts';
 import type { Random } from '../random.ts';
 import type { NoiseInput } from './fisher.ts';
@@ -15,22 +13,6 @@ export const plainSample = (sample: Sample, dataset: Dataset, index: number): Ex
     message: `sample ${index} of ${dataset.description} carries state from step to step, through which gradients are not taken`,
     hint: 'Use independent windows (arrays).',
   });
-};
-
-/** Values of the symbolic dimensions of a program's inputs, read from what it is fed with. */
-export const symbolReader = (program: Program): ((feeds: Feeds) => ReadonlyMap<string, number>) => {
-  const { inputs } = program.graph;
-  return (feeds) => {
-    const symbols = new Map<string, number>();
-    for (const value of inputs) {
-      const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
-      shape?.forEach((dim, axis) => {
-        const length = feeds.get(value.name)?.shape[axis];
-        if (typeof dim === 'string' && length !== undefined) symbols.set(dim, length);
-      });
-    }
-    return symbols;
-  };
 };
 
 /** Signs for one output, and how many items (decisions, or numbers of a regression) it has. */

@@ -1,7 +1,7 @@
 import { findBlocks } from '../analysis/blocks.ts';
-import { evaluateDim } from '../ir/dimension.ts';
-import type { Graph, Program, Value } from '../ir/graph.ts';
-import { elementCount } from '../ir/shape.ts';
+import { activationBytes, memoryOf } from '../autodiff/blockwise/memory.ts';
+import { symbolsOf } from '../execution/symbols.ts';
+import type { Graph, Value } from '../ir/graph.ts';
 import type { Batch } from './batches.ts';
 import { blockwiseProgram } from './blockwise-step.ts';
 import type { ObjectivePrograms } from './step-runner.ts';
@@ -16,26 +16,6 @@ export interface StepMemory {
   readonly fixed: number;
 }
 
-/** Values of the symbolic dimensions of a program's inputs under a batch. */
-const symbolsOf = (program: Program, batch: Batch): Map<string, number> => {
-  const symbols = new Map<string, number>();
-  for (const value of program.graph.inputs) {
-    const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
-    shape?.forEach((dim, axis) => {
-      const length = batch.feeds.get(value.name)?.shape[axis];
-      if (typeof dim === 'string' && length !== undefined) symbols.set(dim, length);
-    });
-  }
-  return symbols;
-};
-
-/** Bytes of a float value; a dimension that is not known counts as the rows of the batch. */
-const bytesOf = (value: Value, symbols: ReadonlyMap<string, number>, rows: number): number => {
-  const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
-  if (!shape) return 0;
-  return 4 * elementCount(shape.map((dim) => evaluateDim(dim, symbols) ?? rows));
-};
-
 const gradientPrefix = 'train/gradient';
 
 /** Values of the forward pass that the backward pass reads. */
@@ -43,8 +23,10 @@ const keptValues = (graph: Graph): Set<Value> => {
   const kept = new Set<Value>();
   for (const node of graph.nodes) {
     if (!node.name.startsWith(gradientPrefix)) continue;
-    for (const value of node.inputs)
-      if (value?.producer && !value.producer.name.startsWith(gradientPrefix)) kept.add(value);
+    for (const value of node.inputs) {
+      const found = value && memoryOf(value);
+      if (found?.producer && !found.producer.name.startsWith(gradientPrefix)) kept.add(found);
+    }
   }
   return kept;
 };
@@ -60,7 +42,7 @@ export const predictMemory = (
   parameters: number,
 ): StepMemory => {
   const { program } = step;
-  const symbols = symbolsOf(program, sample);
+  const symbols = symbolsOf(program, sample.feeds);
   const rows = sample.rows.weights.length;
   const blockOf = new Map<string, number>();
   for (const { index, nodes } of findBlocks(blockwiseProgram(forward).program))
@@ -69,7 +51,7 @@ export const predictMemory = (
   let perSample = 0;
   let largest = 0;
   for (const value of keptValues(program.graph)) {
-    const bytes = bytesOf(value, symbols, rows);
+    const bytes = activationBytes(value, symbols, rows);
     perSample += bytes;
     largest = Math.max(largest, bytes);
     const block = blockOf.get(value.producer?.name ?? '');

@@ -2,9 +2,10 @@ import type { Site } from '../../analysis/sites.ts';
 import { walkBackward } from '../../autodiff/blockwise/block-backward.ts';
 import type { Dataset, NumericArray } from '../../calibration/dataset.ts';
 import { buildFisherProgram } from '../../curvature/fisher.ts';
-import { drawNoise, plainSample, symbolReader } from '../../curvature/noise.ts';
+import { drawNoise, plainSample } from '../../curvature/noise.ts';
 import { floatsOfArray } from '../../execution/arrays.ts';
 import { bindingOf, bindSample } from '../../execution/feeds.ts';
+import { symbolsOf } from '../../execution/symbols.ts';
 import type { Program } from '../../ir/graph.ts';
 import { Random } from '../../random.ts';
 import type { StageContext } from '../stage.ts';
@@ -36,7 +37,6 @@ export const taylorScores = async (
   const { engine, seed, maxMemoryBytes, scratch, emit, signal } = context;
   const { program, sites, output, seed: start, noises } = buildFisherProgram(given, ({ name }) => names.has(name));
   const binding = bindingOf(given);
-  const symbols = symbolReader(given);
   const inputs = [...new Set(sites.map(({ input }) => input))];
   const isPicture = ({ op }: Site): boolean => op === 'Conv' || op === 'ConvTranspose';
   const kernelOf = (site: Site): number => {
@@ -74,7 +74,9 @@ export const taylorScores = async (
         const sample = plainSample(await dataset.sample(index), dataset, index);
         const bound = bindSample(sample, binding, `sample ${index} of ${dataset.description}`);
         const random = new Random(seed, `noise of sample ${index}`);
-        const drawn = noises.map((noise) => [noise.name, drawNoise(noise, symbols(bound), random).array] as const);
+        const drawn = noises.map(
+          (noise) => [noise.name, drawNoise(noise, symbolsOf(given, bound), random).array] as const,
+        );
         return new Map([...bound, ...drawn]);
       },
     },
