@@ -39,7 +39,7 @@ export const weightFacts = (program: Program, lowering: LoweringReport | undefin
       const base = { name: value.name, dtype: tensor.dtype, shape: tensor.shape };
       if (tensor instanceof CodebookTensor) {
         const form = lowering?.weights.find((weight) => weight.weight === value.name)?.form ?? 'dequantized';
-        const bits = Math.ceil(Math.log2(tensor.facts.table.length));
+        const bits = Math.ceil(Math.log2(tensor.facts.entries));
         found.push({ ...base, bits, groupSize: tensor.facts.blockSize, method: tensor.facts.name ?? 'codebook', form });
         continue;
       }

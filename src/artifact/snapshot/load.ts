@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CompressError } from '../../errors.ts';
+import { CodebookTensor } from '../../ir/codebook-tensor.ts';
 import type { Graph, Program, Value } from '../../ir/graph.ts';
 import type { Model } from '../../ir/model.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
@@ -12,13 +13,24 @@ import { fileNames, type SnapshotFacts, snapshotSchema } from './schema.ts';
 const readRange = (path: string, range: { readonly offset: number; readonly bytes: number }): Uint8Array =>
   new FileTensor('uint8', [range.bytes], path, range.offset).bytes();
 
+const readFloatRange = (path: string, range: { readonly offset: number; readonly bytes: number }): Float32Array => {
+  const bytes = readRange(path, range);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+};
+
 const loadTensor = (entry: SnapshotFacts['tensors'][number], path: string): Tensor => {
   if (entry.kind === 'plain') return new FileTensor(entry.dtype, entry.shape, path, entry.range.offset);
-  const scales = readRange(path, entry.scales);
+  const scales = readFloatRange(path, entry.scales);
+  const codes = readRange(path, entry.codes);
+  if (entry.kind === 'codebook')
+    return new CodebookTensor({
+      ...entry.facts,
+      name: entry.facts.name,
+      ...{ codes, scales, table: readFloatRange(path, entry.table) },
+    });
   return new PackedTensor({
     ...entry.facts,
-    codes: readRange(path, entry.codes),
-    scales: new Float32Array(scales.buffer, scales.byteOffset, scales.byteLength / 4),
+    ...{ codes, scales },
     zeroPoints: entry.zeroPoints && readRange(path, entry.zeroPoints),
   });
 };

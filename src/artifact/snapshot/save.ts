@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { cloneProgram } from '../../ir/clone.ts';
+import { CodebookTensor } from '../../ir/codebook-tensor.ts';
 import type { Attribute, Carried, Program, Value } from '../../ir/graph.ts';
 import type { Model } from '../../ir/model.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
@@ -36,9 +37,14 @@ class TensorFile {
   async add(tensor: Tensor): Promise<number> {
     const known = this.#numbers.get(tensor);
     if (known !== undefined) return known;
-    this.entries.push(tensor instanceof PackedTensor ? await this.#packed(tensor) : await this.#plain(tensor));
+    this.entries.push(await this.#entry(tensor));
     this.#numbers.set(tensor, this.entries.length - 1);
     return this.entries.length - 1;
+  }
+
+  #entry(tensor: Tensor): Promise<SnapshotFacts['tensors'][number]> {
+    if (tensor instanceof PackedTensor) return this.#packed(tensor);
+    return tensor instanceof CodebookTensor ? this.#codebook(tensor) : this.#plain(tensor);
   }
 
   async #plain(tensor: Tensor): Promise<SnapshotFacts['tensors'][number]> {
@@ -59,6 +65,17 @@ class TensorFile {
     };
   }
 
+  async #codebook(tensor: CodebookTensor): Promise<SnapshotFacts['tensors'][number]> {
+    const { codes, table, scales, name, ...facts } = tensor.facts;
+    return {
+      kind: 'codebook',
+      facts: { ...facts, shape: [...facts.shape], ...(name === undefined ? {} : { name }) },
+      codes: await this.#append(codes),
+      table: await this.#append(table),
+      scales: await this.#append(scales),
+    };
+  }
+
   async #append(array: Uint8Array | Float32Array): Promise<{ offset: number; bytes: number }> {
     await this.#file.align(alignment);
     const range = { offset: this.#file.byteLength, bytes: array.byteLength };
@@ -69,7 +86,7 @@ class TensorFile {
 
 /** Whether a tensor goes to the tensor file. Those that must be written in their file's own form stay where they are. */
 const isMoved = (tensor: Tensor, facts: TensorFacts | undefined): boolean => {
-  if (tensor instanceof PackedTensor) return true;
+  if (tensor instanceof PackedTensor || tensor instanceof CodebookTensor) return true;
   return tensor.kind !== 'strings' && tensor.byteLength >= smallestMovedTensor && facts?.stored?.tensor !== tensor;
 };
 

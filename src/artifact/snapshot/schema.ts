@@ -36,6 +36,23 @@ const packedTensor = z.strictObject({
   zeroPoints: range.nullable(),
 });
 
+const codebookTensor = z.strictObject({
+  kind: z.literal('codebook'),
+  facts: z.strictObject({
+    dtype: z.enum(['float32', 'float16', 'bfloat16']),
+    shape,
+    layout: z.enum(['rows-first', 'rows-second', 'rows-last']),
+    rows: count,
+    columns: count,
+    entries: count,
+    name: z.literal('nf4').optional(),
+    blockSize: count,
+  }),
+  codes: range,
+  table: range,
+  scales: range,
+});
+
 /** Where a tensor stands: an initializer, or an attribute of a node. Graphs are counted as `allGraphs` gives them. */
 const place = z.union([
   z.strictObject({ tensor: count, graph: count, value: z.string() }),
@@ -65,7 +82,7 @@ export const snapshotSchema = z.strictObject({
   config: z.record(z.string(), z.unknown()).optional(),
   origin: z.string(),
   companions: z.array(z.string()),
-  tensors: z.array(z.discriminatedUnion('kind', [plainTensor, packedTensor])),
+  tensors: z.array(z.discriminatedUnion('kind', [plainTensor, packedTensor, codebookTensor])),
   places: z.array(place),
   values: z.array(value),
   floatAttributes: z.array(floatAttribute),

@@ -5,6 +5,7 @@ import {
   normaliseActivations,
   type StaticOptions,
 } from './activations/options.ts';
+import type { CodebookOptions } from './codebook/options.ts';
 import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
 import type { RoundingSettings } from './methods/method.ts';
 import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
@@ -49,7 +50,8 @@ export type QuantizeOptions =
   | WeightOptions
   | ({ readonly kind: 'static' } & StaticOptions)
   | ({ readonly kind: 'dynamic' } & DynamicOptions)
-  | ({ readonly kind: 'precision' } & PrecisionOptions);
+  | ({ readonly kind: 'precision' } & PrecisionOptions)
+  | ({ readonly kind: 'codebook' } & CodebookOptions);
 
 const methodNames = ['auto', ...(Object.keys(roundingMethods) as RoundingMethodName[])] as const;
 
@@ -178,6 +180,27 @@ const overridesOf = (input: QuantizeInput, issues: Issues): Override[] =>
     method,
   }));
 
+/** Rounding to tables: of `weights` only their number of bits has a meaning beside it. */
+const asCodebook = (input: QuantizeInput, codebook: CodebookOptions['codebook'], issues: Issues): QuantizeOptions => {
+  const why = 'has no meaning together with "codebook"';
+  refuseKeys(
+    input,
+    namesOf(weightKeys).filter((key) => key !== 'weights'),
+    why,
+    issues,
+  );
+  const bits = input.weights?.bits ?? 4;
+  const { bits: _, codebook: __, ...others } = input.weights ?? {};
+  for (const key of Object.keys(others))
+    issues.addIssue({ code: 'custom', message: `"${key}" ${why}`, path: ['weights', key] });
+  if (bits === 'auto' || bits === 8 || (codebook === 'nf4' && bits !== 4)) {
+    const known = codebook === 'nf4' ? '4 bits' : '2, 3 or 4 bits';
+    issues.addIssue({ code: 'custom', message: `tables of ${codebook} have ${known}`, path: ['weights', 'bits'] });
+    return z.NEVER;
+  }
+  return { kind: 'codebook', codebook, bits, targets: input.targets ?? ['*'], ignore: input.ignore ?? [] };
+};
+
 const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
   kind: 'weights',
   method: input.method ?? 'auto',
@@ -201,7 +224,8 @@ export const quantizeOptions = quantizeInput.transform((input, issues): Quantize
   if (input.precision !== undefined) return asPrecision(input, issues);
   refuseKeys(input, ['keep', 'io', 'scope'], 'has a meaning only together with "precision"', issues);
   const activations = normaliseActivations(input.activations ?? 'none');
-  if (activations.mode === 'none') return asWeights(input, issues);
+  const codebook = input.weights?.codebook;
+  if (activations.mode === 'none') return codebook ? asCodebook(input, codebook, issues) : asWeights(input, issues);
   const why = 'belongs to the rounding of weights alone: 8-bit activations decide the weights (see "activations")';
   const bits = input.weights?.bits;
   const eightBits = bits === 8 && Object.keys(input.weights ?? {}).length === 1;

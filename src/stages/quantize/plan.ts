@@ -5,6 +5,7 @@ import type { Model } from '../../ir/model.ts';
 import { graphsWithin } from '../../ir/walk.ts';
 import { selectSites } from '../select-sites.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
+import { planCodebookStage } from './codebook/plan.ts';
 import type { QuantizeOptions } from './options.ts';
 import type { PrecisionOptions } from './precision/options.ts';
 import type { RefineOptions } from './refine/options.ts';
@@ -81,5 +82,7 @@ export const planQuantize = (model: Model, options: QuantizeOptions): StagePlan 
       return planActivations(program, options);
     case 'precision':
       return planPrecision(program, options);
+    case 'codebook':
+      return planCodebookStage(program, options);
   }
 };

@@ -2,6 +2,7 @@ import type { Model } from '../../ir/model.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { quantizeDynamic } from './activations/dynamic.ts';
 import { quantizeStatic } from './activations/static.ts';
+import { quantizeToCodebooks } from './codebook/run.ts';
 import type { QuantizeOptions, WeightOptions } from './options.ts';
 import { convertPrecision } from './precision/convert.ts';
 import { refineWeights } from './refine/run.ts';
@@ -30,5 +31,7 @@ export const runQuantize = async (
       return quantizeDynamic(model, options, context);
     case 'precision':
       return convertPrecision(model, options);
+    case 'codebook':
+      return quantizeToCodebooks(model, options, context);
   }
 };

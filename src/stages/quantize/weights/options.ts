@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { codebooks } from '../codebook/options.ts';
 import { codeWidths, type RequestedScheme } from './scheme.ts';
 
 /** Where a problem of an option is reported: zod's refinement context. */
@@ -55,6 +56,12 @@ export const weightsInput = z
       .describe(
         'Search of a narrower range per group: none (default of rtn), mse (least error of the weights), hessian (columns weighted by the second moment of their inputs), auto (default of methods that use calibration data: for each output the best of these by the error of the output). The last two need calibration data.',
       ),
+    codebook: z
+      .enum(codebooks)
+      .optional()
+      .describe(
+        'Entries of tables instead of evenly spaced numbers, with 2 to 4 bits. kmeans: a table of each row, the best one for its weights and inputs, in half precision; ONNX files hold packed codes and tables that runtimes put together when loading (small on disk, not in memory). nf4: NormalFloat of 4 bits in blocks of 64, as MatMulBnb4 where the format has it. With it, bits is the only other key.',
+      ),
   })
   .describe('How weights are rounded.');
 
@@ -72,6 +79,12 @@ export const normaliseWeights = (
   issues: Issues,
   path: readonly (string | number)[],
 ): Partial<RequestedScheme> => {
+  if (input.codebook !== undefined)
+    issues.addIssue({
+      code: 'custom',
+      message: '"codebook" has a meaning only for all weights of a stage: give these sites a stage of their own',
+      path: [...path, 'codebook'],
+    });
   const size = oneOf(input, ['group_size', 'block_size'], issues, path);
   const grid = gridOf(oneOf(input, ['sym', 'symmetric'], issues, path));
   return {

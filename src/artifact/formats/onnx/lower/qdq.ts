@@ -8,6 +8,7 @@ import type { PackedTensor } from '../../../../ir/packed-tensor.ts';
 import { intTensor } from '../../../../ir/read.ts';
 import { DerivedTensor } from '../../../../ir/tensor.ts';
 import type { Finding } from '../../../../recipe/events.ts';
+import { lowerCodebooks } from './codebook.ts';
 import { type LinearForm, linearForm } from './linear-form.ts';
 import { irVersionFor, raiseIrVersion, upgradeOpset } from './opset.ts';
 import { type PackedConstant, packedConstants, removeConstant, widenToFourBits } from './packed.ts';
@@ -90,11 +91,12 @@ const insertDequantize = (constant: PackedConstant, form: LinearForm, names: Nam
  * Turns packed weights into integers behind DequantizeLinear (int2/4/8 around zero, or uint2/4/8 with zero points; one
  * scale per row or per block), in place, raising the operator set as far as that needs. Where the model cannot be
  * raised, weights are written out in floating point again and reported as fallbacks. Work on a copy: the program keeps
- * nothing packed.
+ * nothing packed. Weights of row tables become codes behind GatherElements.
  */
 export const lowerToQdq = (program: Program): LoweringReport => {
+  const codebooks = lowerCodebooks(program);
   const constants = packedConstants(program);
-  if (constants.length === 0) return { weights: [], findings: [] };
+  if (constants.length === 0) return { weights: codebooks, findings: [] };
   const forms = new Map(constants.map((constant) => [constant.value, linearForm(storableTensor(constant))]));
   const findings = raiseFor(
     program,
@@ -102,7 +104,7 @@ export const lowerToQdq = (program: Program): LoweringReport => {
   );
   raiseIrVersion(program, irVersionFor(opsetOf(program)));
   const names = nameSource(program.graph);
-  const weights: LoweredWeight[] = [];
+  const weights: LoweredWeight[] = [...codebooks];
   // Raising the operator set may have replaced nodes, never constants: look them up again for their holders.
   for (const constant of packedConstants(program)) {
     const { value, tensor } = constant;

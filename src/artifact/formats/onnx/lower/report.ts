@@ -1,7 +1,13 @@
 import type { Finding } from '../../../../recipe/events.ts';
 
 /** What a packed weight has become in the file. */
-export type LoweredForm = 'MatMulNBits' | 'MatMulBnb4' | 'GatherBlockQuantized' | 'DequantizeLinear' | 'dequantized';
+export type LoweredForm =
+  | 'MatMulNBits'
+  | 'MatMulBnb4'
+  | 'GatherBlockQuantized'
+  | 'DequantizeLinear'
+  | 'GatherElements'
+  | 'dequantized';
 
 /** One packed weight as one of its forms; a weight that is read in two ways has two entries. */
 export interface LoweredWeight {
