@@ -1,3 +1,4 @@
+import { lowerHull, undominated } from '../../analysis/budget/choice.ts';
 import type { Curvature } from '../../curvature/moments.ts';
 import { type CostMeasure, joinChoices, noCost, type OptionCost, sumCosts } from '../../curvature/options.ts';
 import { choiceOf, curvatureOrder } from '../../curvature/removal/choices.ts';
@@ -79,6 +80,19 @@ const inWidths = (
   });
 };
 
+/** Options of a part beyond this many are thinned out; those on the convex hull stay. */
+const mostOptions = 192;
+
+/** Options that no other one beats in cost and loss. */
+const worthwhile = (options: readonly EditOption[], measure: CostMeasure): EditOption[] => {
+  const points = undominated(options.map(({ cost, loss }) => ({ cost: cost[measure], loss })));
+  const step = points.length / mostOptions;
+  const onHull = new Set(step > 1 ? lowerHull(points).map(({ index }) => index) : []);
+  return points
+    .filter(({ index }, at) => step <= 1 || onHull.has(index) || Math.floor(at / step) > Math.floor((at - 1) / step))
+    .map(({ index }) => options[index]!);
+};
+
 /** A part as it is: its sites, or where they belong to several pools, the elements of its channels. */
 const denseOption = ({ pool }: Part, sites: readonly EditChoice[], { costs }: ChoiceContext): EditOption => {
   const pooled = pool?.units.map(({ group, channel }) => costs.saving(group, channel)) ?? [];
@@ -103,6 +117,9 @@ export const choiceOfPart = async (
   return {
     name: part.name,
     sites: names,
-    options: [denseOption(part, sites, context), ...alone, ...removed, ...inWidths(removed, part.name, sites, measure)],
+    options: [
+      denseOption(part, sites, context),
+      ...worthwhile([...alone, ...removed, ...inWidths(removed, part.name, sites, measure)], measure),
+    ],
   };
 };
