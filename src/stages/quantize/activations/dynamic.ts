@@ -13,6 +13,8 @@ import { predictedRatio } from './integer/predict.ts';
 import { probeSites } from './integer/probe.ts';
 import type { DynamicOptions } from './options.ts';
 import { prepareProgram } from './prepare/prepare.ts';
+import { smoothProgram } from './smooth/run.ts';
+import { weightLimit } from './weight-store.ts';
 
 /** Weights with fewer elements save less than the nodes of their integer form take: keeping them gives nothing away. */
 const smallestWorthwhile = 256;
@@ -44,6 +46,20 @@ const findLossy = async (
   return lossy;
 };
 
+/** Scales inputs of products so that one range suits all of their channels, where calibration data exist. */
+const smoothDynamic = async (
+  program: Program,
+  options: DynamicOptions,
+  context: StageContext,
+): Promise<readonly Finding[]> => {
+  const { smooth, weightBits, granularity } = options;
+  if (smooth === 'none') return [];
+  const input = { kind: options.perToken ? 'row' : 'run' } as const;
+  const { chosen } = selectSites(findSites(program), options);
+  const request = { choice: smooth, input, limit: weightLimit(weightBits), granularity };
+  return smoothProgram(program, chosen, request, context);
+};
+
 /**
  * Dynamic 8-bit quantization: weights in integers, activations rounded at run time by the range that each tensor has
  * then. Branches of If are rewritten too. Sites that would lose too much stay in floating point and are reported: by
@@ -56,6 +72,7 @@ export const quantizeDynamic = async (
   context: StageContext,
 ): Promise<StageResult> => {
   const { program, findings } = prepareProgram(model.program);
+  const smoothed = await smoothDynamic(program, options, context);
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const lossy = await findLossy(program, chosen, options, context);
   const sites = chosen.filter((site) => !lossy.has(site));
@@ -68,5 +85,5 @@ export const quantizeDynamic = async (
     const kind = site.rows * site.columns < smallestWorthwhile ? 'fact' : 'fallback';
     return { kind, text: `kept in float: ${reason}`, site: site.name };
   });
-  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
+  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...smoothed, ...kept] };
 };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rangeMethodNames } from './ranges/table.ts';
+import type { SmoothChoice } from './smooth/search.ts';
 
 /** How the ends of an activation's range are found. */
 export interface RangeChoice {
@@ -7,6 +8,9 @@ export interface RangeChoice {
   /** Share of the values that stay inside the range, in percent; read by 'percentile' only. */
   readonly percentile: number;
 }
+
+/** Whether and how far inputs of products are scaled channel by channel before they are rounded (smooth/). */
+export type Smoothing = 'none' | SmoothChoice;
 
 /** Static quantization of activations, every field decided. */
 export interface StaticActivations {
@@ -21,6 +25,7 @@ export interface StaticActivations {
   readonly weightType: 'uint8' | 'int8';
   /** Codes of weights: ±127, or ±63, with which signed products saturate on no processor. */
   readonly weightBits: 7 | 8;
+  readonly smooth: Smoothing;
   /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
   readonly head: 'float' | 'quantized';
 }
@@ -32,6 +37,9 @@ export interface DynamicActivations {
   readonly weightType: 'uint8' | 'int8';
   readonly granularity: 'channel' | 'tensor';
   readonly weightBits: 7 | 8;
+  /** One scale for each row of what a matrix product reads (a token), or one for all of it. */
+  readonly perToken: boolean;
+  readonly smooth: Smoothing;
   /** A product whose output would have a lower signal-to-noise ratio (decibels, on the calibration data) is kept. */
   readonly leastSnrDb: number;
 }
@@ -71,6 +79,12 @@ const reduceRange = z
   .default(false)
   .describe('Weights in ±63: signed products then never saturate, on processors without VNNI either.');
 
+const smoothInput = z
+  .union([z.enum(['none', 'auto']), z.number().min(0).max(1)])
+  .describe(
+    'Scale the inputs of matrix products channel by channel, and their weights the other way, so that one range suits all channels (SmoothQuant): folded into norms and products before where the graph allows. auto: the strength of least output error for each input; a number: this strength everywhere, 0.5 as published.',
+  );
+
 const staticInput = z
   .strictObject({
     mode: z.literal('static').default('static'),
@@ -87,6 +101,7 @@ const staticInput = z
     per_channel: perChannel,
     weight_type: weightType.optional(),
     reduce_range: reduceRange,
+    smooth: smoothInput.default('none'),
     head: z
       .enum(['float', 'quantized'])
       .default('float')
@@ -108,6 +123,13 @@ const dynamicInput = z
     weight_type: weightType.default('uint8'),
     per_channel: perChannel,
     reduce_range: reduceRange,
+    per_token: z
+      .boolean()
+      .default(true)
+      .describe(
+        'One scale for each token (row) that a matrix product reads (default), or false for one for the whole tensor.',
+      ),
+    smooth: smoothInput.default('none'),
     least_snr: z
       .number()
       .min(0)
@@ -136,7 +158,15 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
   const granularity = input.per_channel ? 'channel' : 'tensor';
   const weightBits = input.reduce_range ? 7 : 8;
   if (input.mode === 'dynamic')
-    return { mode: 'dynamic', weightType: input.weight_type, granularity, weightBits, leastSnrDb: input.least_snr };
+    return {
+      mode: 'dynamic',
+      weightType: input.weight_type,
+      granularity,
+      weightBits,
+      perToken: input.per_token,
+      smooth: input.smooth,
+      leastSnrDb: input.least_snr,
+    };
   return {
     mode: 'static',
     type: input.type,
@@ -145,6 +175,7 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
     granularity,
     weightType: input.weight_type ?? input.type,
     weightBits,
+    smooth: input.smooth,
     head: input.head,
   };
 };

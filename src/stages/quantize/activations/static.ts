@@ -19,7 +19,8 @@ import { insertWeight, scaleFloors } from './qdq/insert-weights.ts';
 import { integerOperatorOf } from './qdq/operators.ts';
 import { planQdq, type QdqPlan } from './qdq/plan.ts';
 import { hullOf, type Range } from './ranges/range-method.ts';
-import { WeightStore } from './weight-store.ts';
+import { smoothProgram } from './smooth/run.ts';
+import { WeightStore, weightLimit } from './weight-store.ts';
 
 /** Operators that multiply an activation by a weight in integers. */
 const productOps = new Set<Site['op']>(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
@@ -91,6 +92,20 @@ const calibrate = async (
   }
 };
 
+/** Scales inputs of products so that one range suits all of their channels. */
+const smoothStatic = async (
+  program: Program,
+  options: StaticOptions,
+  context: StageContext,
+): Promise<readonly Finding[]> => {
+  const { smooth, type, symmetric, weightBits, granularity } = options;
+  if (smooth === 'none') return [];
+  const { chosen } = selectSites(findSites(program), options);
+  const input = { kind: 'static', type, symmetric } as const;
+  const request = { choice: smooth, input, limit: weightLimit(weightBits), granularity };
+  return smoothProgram(program, chosen, request, context);
+};
+
 /** Puts integers, scales and their operators into the program. */
 const rewrite = (
   program: Program,
@@ -111,7 +126,7 @@ const rewrite = (
   insertActivations({ program, plan, grids, names, constants });
   for (const { site, grid } of rows) {
     const weight = store.store(site, {
-      limit: 2 ** (options.weightBits - 1) - 1,
+      limit: weightLimit(options.weightBits),
       granularity: options.granularity,
       dtype: options.weightType,
       arrangement: 'plain',
@@ -121,7 +136,7 @@ const rewrite = (
     insertWeight({ site, weight, inputGrid: grid, store, names });
     finished(site, 'QDQ');
   }
-  lowerSites(others, newLowering(program, names, options), finished);
+  lowerSites(others, newLowering(program, names, { ...options, perToken: false }), finished);
   removeDead(program);
 };
 
@@ -137,6 +152,7 @@ export const quantizeStatic = async (
   context: StageContext,
 ): Promise<StageResult> => {
   const { program, findings } = prepareProgram(model.program);
+  const smoothed = await smoothStatic(program, options, context);
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const products = chosen.filter((site) => productOps.has(site.op));
   const calibrated = await calibrate(program, products, options, context);
@@ -148,5 +164,5 @@ export const quantizeStatic = async (
   const kept = [...calibrated.unobserved].map(
     ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
   );
-  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...kept] };
+  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...smoothed, ...kept] };
 };

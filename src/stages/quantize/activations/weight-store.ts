@@ -13,6 +13,9 @@ import { type ChannelView, channelView, encodeWeight, type WeightCodes } from '.
 /** Zero point of weights that are stored as unsigned integers. */
 export const unsignedZero = 128;
 
+/** Codes of so many bits lie within ± this. */
+export const weightLimit = (bits: number): number => 2 ** (bits - 1) - 1;
+
 /** A weight in integers, as constants of the program. */
 export interface StoredWeight {
   readonly codes: Value;

@@ -180,8 +180,42 @@ test('products that read the same value round it once', async () => {
  b = MatMul(x, k)
  y = Add(a, b)`,
   );
-  const { program: quantized } = await quantize(program);
-  expect(ops(quantized).filter((op) => op === 'DynamicQuantizeLinear')).toHaveLength(1);
+  const { program: byToken } = await quantize(program);
+  expect(ops(byToken).filter((op) => op === 'QuantizeLinear')).toHaveLength(1);
+  const { program: whole } = await quantize(program, { perToken: false });
+  expect(ops(whole).filter((op) => op === 'DynamicQuantizeLinear')).toHaveLength(1);
+});
+
+describe.each([13, 18])('a scale for each token, in operator set %i,', (opset) => {
+  const program = graphOf(
+    '2, 3, 16',
+    ` w: float32[16, 8] = random(seed=1)
+ y = MatMul(x, w)`,
+    opset,
+  );
+  const rows = normalArray([2, 3, 16], 5).data as Float32Array;
+  const loud = rows.map((value, index) => (index < 16 ? 1000 * value : value));
+  const outputOf = async (quantized: Program, data: Float32Array): Promise<Float32Array> => {
+    const outputs = await runProgram(quantized, { x: { dtype: 'float32', shape: [2, 3, 16], data } });
+    return outputs.get('y')!.data as Float32Array;
+  };
+
+  test('leaves what a token gives alone, whatever the others hold', async () => {
+    const { program: quantized } = await quantize(program);
+    const [quiet, changed] = [await outputOf(quantized, rows), await outputOf(quantized, loud)];
+    expect(changed.subarray(8)).toEqual(quiet.subarray(8));
+    const { program: whole } = await quantize(program, { perToken: false });
+    expect((await outputOf(whole, loud)).subarray(8)).not.toEqual((await outputOf(whole, rows)).subarray(8));
+  });
+
+  test('gives zeros for a token of zeros', async () => {
+    const { program: quantized } = await quantize(program);
+    const outputs = await outputOf(
+      quantized,
+      rows.map((value, index) => (index < 16 ? 0 : value)),
+    );
+    expect([...outputs.subarray(0, 8)]).toEqual(Array(8).fill(0));
+  });
 });
 
 const branching = parseProgram(`program opset=13
@@ -211,20 +245,20 @@ describe('branches of If', () => {
 
   test('share equal weights', async () => {
     const same = parseProgram(`program opset=13
-graph main(x: float32[1, 32], first: bool[]) -> (y) {
+graph main(x: float32[1, 64], first: bool[]) -> (y) {
  y = If(first,
    then_branch=graph t() -> (p) {
-     w1: float32[32, 32] = random(seed=1)
+     w1: float32[64, 64] = random(seed=1)
      p = MatMul(x, w1)
    },
    else_branch=graph e() -> (q) {
-     w2: float32[32, 32] = random(seed=1)
+     w2: float32[64, 64] = random(seed=1)
      n = Neg(x)
      q = MatMul(n, w2)
    })
 }`);
     const { program } = await quantize(same);
-    expect(encodeProgram(program).byteLength).toBeLessThan(2 * 32 * 32);
+    expect(encodeProgram(program).byteLength).toBeLessThan(2 * 64 * 64);
   });
 });
 

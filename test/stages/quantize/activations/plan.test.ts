@@ -66,7 +66,7 @@ describe('what becomes integers', () => {
     expect(plan.quantized).toEqual(['x', 'e']);
   });
 
-  test('is a matrix product result that an integer operator takes on', () => {
+  test('is no arithmetic on results of matrix products, which come as floats at no cost', () => {
     const plan = planOf(
       `w: float32[8, 8] = random(seed=1)
  p = MatMul(x, w)
@@ -74,7 +74,21 @@ describe('what becomes integers', () => {
  y = MatMul(s, w)`,
       'y',
     );
+    expect(plan.quantized).toEqual(['x', 's']);
+  });
+
+  test('is arithmetic on a matrix product result that a product reads too', () => {
+    const plan = planOf(
+      `w: float32[8, 8] = random(seed=1)
+ p = MatMul(x, w)
+ q = MatMul(p, w)
+ s = Sigmoid(p)
+ t = MatMul(s, w)
+ y = Sub(q, t)`,
+      'y',
+    );
     expect(plan.quantized).toEqual(['x', 'p', 's']);
+    expect(plan.integerNodes).toEqual(['Sigmoid']);
   });
 
   test('is no product of two activations', () => {

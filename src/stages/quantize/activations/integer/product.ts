@@ -5,26 +5,35 @@ import { floatTensor, intTensor, readFloats } from '../../../../ir/read.ts';
 import { constantOf } from '../../../../ir/walk.ts';
 import { NodeWriter } from '../node-writer.ts';
 import { finishSite } from './finish.ts';
-import { type IntegerWeight, integerWeight, type Lowering, mainConstant, scalarConstant } from './form.ts';
+import {
+  type DynamicInput,
+  type IntegerWeight,
+  integerWeight,
+  type Lowering,
+  mainConstant,
+  scalarConstant,
+} from './form.ts';
 
 /** ONNX's number of float32, for Cast. */
 const float32 = intAttribute(1);
 
-/** An int32 accumulator turned into numbers: Cast(accumulator) · (input scale · weight scales). */
+/**
+ * An int32 accumulator turned into numbers: Cast(accumulator) · (input scale · weight scales). Scales of rows are
+ * multiplied in one after the other: their product with those of the weight would be as large as the result.
+ */
 const rescale = (
   writer: NodeWriter,
   site: Site,
-  fields: { readonly accumulator: Value; readonly inputScale: Value; readonly weightScales: Value },
+  fields: { readonly accumulator: Value; readonly input: DynamicInput; readonly weightScales: Value },
 ): Value => {
   const { name } = site.output;
-  const numbers = writer.add({
-    op: 'Cast',
-    inputs: [fields.accumulator],
-    attributes: { to: float32 },
-    name: `${name}_f`,
-  });
-  const scales = writer.add({ op: 'Mul', inputs: [fields.inputScale, fields.weightScales], name: `${name}_s` });
-  return writer.add({ op: 'Mul', inputs: [numbers, scales], name: `${name}_y` });
+  const { accumulator, input, weightScales } = fields;
+  const numbers = writer.add({ op: 'Cast', inputs: [accumulator], attributes: { to: float32 }, name: `${name}_f` });
+  const multiply = (a: Value, b: Value, suffix: string): Value =>
+    writer.add({ op: 'Mul', inputs: [a, b], name: `${name}${suffix}` });
+  return input.scaled === 'rows'
+    ? multiply(multiply(numbers, input.scale, '_s'), weightScales, '_y')
+    : multiply(numbers, multiply(input.scale, weightScales, '_s'), '_y');
 };
 
 /** A bias read by an Add, in the shape that adds to the output's channels. */
@@ -43,10 +52,10 @@ const matrixCodes = (site: Site, lowering: Lowering, writer: NodeWriter): Intege
   return { ...weight, codes: writer.add({ op: 'Transpose', inputs: [weight.codes], name: `${site.weight.name}_t` }) };
 };
 
-/** MatMul and Gemm: DynamicQuantizeLinear, MatMulInteger, rescaling, bias. */
+/** MatMul and Gemm: rounding of the input, MatMulInteger, rescaling, bias. */
 export const lowerMatrixProduct = (site: Site, lowering: Lowering): void => {
   const { node } = site;
-  const input = lowering.inputs.of(site);
+  const input = lowering.inputs.of(site, lowering.options.perToken ? 'rows' : 'whole');
   const writer = new NodeWriter(lowering.names, site.graph, node);
   const weight = matrixCodes(site, lowering, writer);
   const accumulator = writer.add({
@@ -54,7 +63,7 @@ export const lowerMatrixProduct = (site: Site, lowering: Lowering): void => {
     inputs: [input.codes, weight.codes, input.zeroPoint, weight.zeroPoint].slice(0, weight.zeroPoint ? 4 : 3),
     name: `${site.output.name}_i`,
   });
-  const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
+  const product = rescale(writer, site, { accumulator, input, weightScales: weight.scales });
   finishSite(site, site.op === 'Gemm' ? addGemmTerms(site, lowering, writer, product) : product);
 };
 
@@ -86,7 +95,7 @@ export const lowerConvolution = (site: Site, lowering: Lowering): void => {
     dtype: lowering.options.weightType,
     scaleShape: [site.rows, ...Array<number>(rank - 2).fill(1)],
   });
-  const input = lowering.inputs.of(site);
+  const input = lowering.inputs.of(site, 'whole');
   const writer = new NodeWriter(lowering.names, site.graph, node);
   const accumulator = writer.add({
     op: 'ConvInteger',
@@ -94,7 +103,7 @@ export const lowerConvolution = (site: Site, lowering: Lowering): void => {
     attributes: Object.fromEntries(node.attributes),
     name: `${site.output.name}_i`,
   });
-  const product = rescale(writer, site, { accumulator, inputScale: input.scale, weightScales: weight.scales });
+  const product = rescale(writer, site, { accumulator, input, weightScales: weight.scales });
   finishSite(site, addConvolutionBias(site, lowering, writer, product, rank));
 };
 

@@ -108,7 +108,25 @@ class Planner {
   #readsIntegers(node: Node): boolean {
     const values = this.#dataValues(node);
     const computed = values.filter((value) => !constantOf(value));
-    return computed.length > 0 && computed.every((value) => this.#isIntegerMade(value) || this.#required.has(value));
+    const passes = integerOperatorOf(node)?.behaviour === 'passing';
+    const suits = (value: Value): boolean => (passes ? this.#isIntegerMade(value) : this.#isRounded(value));
+    return computed.length > 0 && computed.every((value) => suits(value) || this.#required.has(value));
+  }
+
+  /**
+   * Whether a value that integers make has to be rounded whatever reads it: matrix products hand out floats at no cost,
+   * so that arithmetic on their results is more exact in floats.
+   */
+  #isRounded(value: Value): boolean {
+    const maker = this.#makerOf(value);
+    if (!maker) return false;
+    const site = this.#productNodes.get(maker);
+    if (site) return this.#needsQuantizedOutput(site) || this.#required.has(value);
+    if (!this.#nodes.has(maker)) return false;
+    return (
+      integerOperatorOf(maker)?.behaviour === 'arithmetic' ||
+      this.#dataValues(maker).every((read) => this.#isRounded(read) || this.#required.has(read))
+    );
   }
 
   #feedsIntegers(node: Node): boolean {
