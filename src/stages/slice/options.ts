@@ -31,6 +31,8 @@ export interface SliceOptions {
   readonly recalibrate: boolean;
   readonly damp: number;
   readonly steps: number | 'auto';
+  /** Options that are tried in turn: the one whose model loses least on the calibration data is taken; none: these alone. */
+  readonly candidates: readonly SliceOptions[];
   /** Only calibration samples of these classes are looked at; undefined: all. */
   readonly classes: readonly number[] | undefined;
 }
@@ -56,6 +58,9 @@ export const summaryOf = (name: MethodName): string => methods[name].summary;
 /** The ranking of a method; undefined for transforms. */
 export const rankingOf = (name: MethodName): RankingMethod | undefined =>
   Object.hasOwn(rankingMethods, name) ? rankingMethods[name as RankingMethodName] : undefined;
+
+/** Whether a ranking looks at calibration data. */
+export const looksAtData = ({ needs }: RankingMethod): boolean => needs !== 'nothing' && needs !== 'flow';
 
 const ratioInput = z
   .union([
@@ -83,6 +88,13 @@ const sliceInput = z
         `How it is decided what goes (default obs): ${Object.entries(methods)
           .map(([name, { summary }]) => `${name}: ${summary}`)
           .join('; ')}.`,
+      ),
+    candidates: z
+      .array(z.enum(methodNames))
+      .min(1)
+      .optional()
+      .describe(
+        'Methods that are tried beside the first, each with recalibrated convolutions: what loses least on the calibration data is taken.',
       ),
     kinds: z
       .array(z.enum(kindNames))
@@ -148,14 +160,13 @@ const sliceInput = z
   })
   .describe('Remove channels: heads, neurons, channels of convolutions, whole branches.');
 
-/** Strict options of the stage with every default filled in. */
-export const sliceOptions = sliceInput.transform((input): SliceOptions => {
+const normalise = (input: z.output<typeof sliceInput>): SliceOptions => {
   const method = input.method ?? 'obs';
   const { ratio } = input;
   const measure =
     typeof ratio === 'number' ? 'block_parameters' : measureNames.find((name) => ratio[name] !== undefined)!;
   const ranking = rankingOf(method);
-  const needsData = ranking?.needs !== 'nothing';
+  const needsData = ranking === undefined || looksAtData(ranking);
   return {
     method,
     ratio: typeof ratio === 'number' ? ratio : ratio[measure]!,
@@ -173,6 +184,14 @@ export const sliceOptions = sliceInput.transform((input): SliceOptions => {
     recalibrate: input.recalibrate ?? (needsData && (input.compensation ?? 'ridge') !== 'ridge'),
     damp: input.damp ?? 0.01,
     steps: input.steps ?? 'auto',
+    candidates: input.candidates
+      ? [...new Set([method, ...input.candidates])].map((name) =>
+          normalise({ ...input, method: name, recalibrate: true, candidates: undefined }),
+        )
+      : [],
     classes: input.classes,
   };
-});
+};
+
+/** Strict options of the stage with every default filled in. */
+export const sliceOptions = sliceInput.transform(normalise);

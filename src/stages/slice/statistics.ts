@@ -9,17 +9,18 @@ import { observeProgram } from '../../execution/observe.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
 import type { StageContext } from '../stage.ts';
+import { synapticFlow } from './synaptic-flow.ts';
 import { taylorScores } from './taylor.ts';
 
 /** What a method wants to know of the products that read channels. */
-export type StatisticsNeed = 'nothing' | 'inputs' | 'curvature' | 'taylor';
+export type StatisticsNeed = 'nothing' | 'flow' | 'inputs' | 'curvature' | 'taylor';
 
 /** Second moments of the inputs of products, and their means. */
 export interface SliceStatistics {
   readonly curvature: Curvature | undefined;
   /** E[x] of a site's inputs (columns), where methods look at them. */
   readonly means: ReadonlyMap<string, Float64Array>;
-  /** E|x ∂L/∂x| of a site's inputs (columns), where a method looks at them. */
+  /** E|x ∂L/∂x| of a site's inputs (columns), of the loss or of the flow, where a method looks at them. */
   readonly taylor: ReadonlyMap<string, Float64Array>;
   readonly findings: readonly Finding[];
 }
@@ -81,6 +82,10 @@ export const sliceStatistics = async (
   context: StageContext,
 ): Promise<SliceStatistics> => {
   const { calibration: dataset } = context;
+  if (need === 'flow') {
+    const names = new Set(sites.map(({ name }) => name));
+    return { ...noStatistics, taylor: await synapticFlow(program, names, context) };
+  }
   if (need === 'nothing' || !dataset) return noStatistics;
   const request: StatisticsRequest = { program, dataset, sites, context };
   if (need === 'inputs') return collectInputs(request);
