@@ -16,6 +16,10 @@ export interface RemovalPool {
   readonly consumers: readonly SiteUse[];
 }
 
+/** Whether there is a curvature of every product that reads the channels: of recurrent layers there is none. */
+export const isMeasured = ({ consumers }: ChannelGroup): boolean =>
+  consumers.every(({ site }) => site.op !== 'LSTM' && site.op !== 'GRU');
+
 const joinGroups = (groups: readonly ChannelGroup[]): RemovalPool => {
   const units = groups.flatMap((group) => Array.from({ length: group.count }, (_, channel) => ({ group, channel })));
   const bySite = new Map<string, { site: SiteUse['site']; lines: (readonly number[])[] }>();

@@ -1,7 +1,7 @@
 import { type ChannelGroups, type ChannelKind, findChannelGroups } from '../../analysis/channel-groups/groups.ts';
 import type { Site } from '../../analysis/sites.ts';
 import { branchEnds } from '../../curvature/removal/empty-branch.ts';
-import { type RemovalPool, removalPools } from '../../curvature/removal/pools.ts';
+import { isMeasured, type RemovalPool, removalPools } from '../../curvature/removal/pools.ts';
 import type { Program } from '../../ir/graph.ts';
 
 /** Sites that are decided about together: those that compute or read the channels of one pool, or a single site. */
@@ -33,11 +33,12 @@ export const findParts = (program: Program, chosen: readonly Site[], kinds: read
   const found = findChannelGroups(program);
   const names = new Set(chosen.map(({ name }) => name));
   const groups = found.groups.filter(
-    ({ kind, producers, consumers, statistics }) =>
-      kinds.includes(kind) &&
-      consumers.length > 0 &&
-      statistics === undefined &&
-      [...producers, ...consumers].every(({ site }) => names.has(site.name)),
+    (group) =>
+      kinds.includes(group.kind) &&
+      group.consumers.length > 0 &&
+      group.statistics === undefined &&
+      isMeasured(group) &&
+      [...group.producers, ...group.consumers].every(({ site }) => names.has(site.name)),
   );
   const pools = removalPools(groups);
   const poolsOfSite = new Map<string, number>();

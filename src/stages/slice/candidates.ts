@@ -3,12 +3,12 @@ import type { Site } from '../../analysis/sites.ts';
 import { findSites } from '../../analysis/sites.ts';
 import type { CountLimits } from '../../curvature/removal/choices.ts';
 import { branchEnds } from '../../curvature/removal/empty-branch.ts';
-import { type RemovalPool, removalPools } from '../../curvature/removal/pools.ts';
+import { isMeasured, type RemovalPool, removalPools } from '../../curvature/removal/pools.ts';
 import { CompressError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
 import { compileSelector, findUnmatched } from '../select-sites.ts';
-import type { SliceOptions } from './options.ts';
+import { looksAtData, rankingOf, type SliceOptions } from './options.ts';
 
 /** Channels that the options allow to go, and why others stay. */
 export interface Candidates {
@@ -34,6 +34,8 @@ const obstacle = (
   if (!options.kinds.includes(group.kind)) return `${kindWords[group.kind]} are not among the kinds asked for`;
   if (group.consumers.length === 0) return 'no product reads them';
   if (group.statistics !== undefined) return `${group.statistics} takes statistics over them`;
+  if (looksAtProducts(options) && !isMeasured(group))
+    return 'a recurrent layer reads them, of which there is no curvature (magnitude removes without)';
   const sites = group.producers.map(({ site }) => site);
   const chosen = sites.filter(isChosen);
   if (chosen.length === 0) return 'targets and ignore leave them out';
@@ -51,6 +53,12 @@ const obstacle = (
       hint: 'Name both of them in targets, or both in ignore.',
     });
   return chosen.length < sites.length ? 'ignore names one of the sites that compute them together' : undefined;
+};
+
+/** Whether the method looks at what products read. */
+const looksAtProducts = ({ method }: SliceOptions): boolean => {
+  const ranking = rankingOf(method);
+  return ranking === undefined || looksAtData(ranking);
 };
 
 const shareWeight = (some: readonly Site[], others: readonly Site[]): boolean => {
