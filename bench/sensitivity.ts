@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel } from '../src/artifact/open.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
@@ -9,6 +9,7 @@ import { inputSignature } from '../src/execution/signature.ts';
 import { memoryStore } from '../src/stages/memory-store.ts';
 import { sensitivityStage } from '../src/stages/sensitivity/index.ts';
 import { findSensitivity } from '../src/stages/sensitivity/sensitivity.ts';
+import { sensitivitySubjects } from './sensitivity-subjects.ts';
 
 /**
  * How well predictors order weights by the divergence that rounding each alone was measured to cause, over the shared
@@ -32,54 +33,7 @@ const { values: given } = parseArgs({
   },
 });
 
-const root = resolve(given.data);
-const samples = Number(given.samples);
-const stories = { bos: 1, shuffle: true, samples };
-const blockProducts = { ignore: ['op:Gather', 'role:head'] };
-
-const subjects = [
-  {
-    name: 'stories260k',
-    path: join(root, 'llm-stories260k'),
-    data: { tokens: join(root, 'llm-stories260k/eval/tinystories-train-sample.u16'), window: 512, ...stories },
-    options: blockProducts,
-  },
-  {
-    name: 'babyllama',
-    path: join(root, 'llm-babyllama-tok105'),
-    data: { tokens: join(root, 'llm-babyllama-tok105/eval/tinystories-train-sample.u16'), window: 256, ...stories },
-    options: blockProducts,
-  },
-  {
-    name: 'squeezenet',
-    path: join(root, 'vision-squeezenet-imagenet/squeezenet1.1_fp32.onnx'),
-    data: {
-      images: join(root, 'vision-squeezenet-imagenet/images'),
-      preprocessing: { channels: 'bgr', mean: [104, 117, 123] },
-      shuffle: true,
-      samples,
-    },
-    options: {},
-  },
-  {
-    name: 'resnet20',
-    path: join(root, 'vision-cifar10-resnet/resnet20_cifar10.onnx'),
-    data: {
-      records: join(root, 'vision-cifar10-resnet/cifar10_train_lossless_1000.bin'),
-      format: 'cifar10',
-      preprocessing: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-      shuffle: true,
-      samples,
-    },
-    options: {},
-  },
-  {
-    name: 'minilm',
-    path: given.minilm,
-    data: { text: join(root, 'text-corpora/wikitext-2-valid.txt'), window: 64, shuffle: true, samples },
-    options: { ignore: ['op:Gather'] },
-  },
-];
+const { root, subjects } = sensitivitySubjects(given.data, given.minilm, Number(given.samples));
 
 for (const { name, path, data, options } of subjects) {
   if (!name.startsWith(given.model) || !existsSync(path)) continue;

@@ -13,8 +13,8 @@ export type FactorBudget =
 export interface FactorizeOptions {
   readonly method: FactorMethodName;
   readonly budget: FactorBudget;
-  /** Ranks by predicted loss, or the same share of every weight. */
-  readonly allocation: 'curvature' | 'uniform';
+  /** Ranks by predicted loss, by what weights alone suggest, or the same share of every weight. */
+  readonly allocation: 'curvature' | 'learned' | 'uniform';
   /** Forms that are offered beside two factors. */
   readonly forms: readonly FactorFormName[];
   /** Ranks are multiples of this. */
@@ -41,9 +41,11 @@ const factorizeInput = z.strictObject({
     .default('two-sided')
     .describe(names.map((name) => `${name}: ${factorMethods[name].summary}`).join('; ')),
   allocation: z
-    .enum(['curvature', 'uniform'])
+    .enum(['curvature', 'learned', 'uniform'])
     .default('curvature')
-    .describe('Ranks (and which weights stay whole) by predicted loss, or the same share of every weight.'),
+    .describe(
+      'Ranks (and which weights stay whole) by predicted loss (curvature), by errors of outputs times a sensitivity that a small trained model reads off the weights (learned: no gradients), or the same share of every weight (uniform).',
+    ),
   forms: z
     .array(z.enum(formNames))
     .default(['tucker', 'canonical'])
@@ -77,10 +79,10 @@ export const factorizeOptions = factorizeInput.transform((input, issues): Factor
       : input.operations !== undefined
         ? { kind: 'share', measure: 'operations', share: 1 - input.operations }
         : { kind: 'share', measure: 'parameters', share: 1 - (input.ratio ?? 0.2) };
-  if (input.allocation === 'uniform' && budget.kind === 'loss')
+  if (input.allocation !== 'curvature' && budget.kind === 'loss')
     issues.addIssue({
       code: 'custom',
-      message: '"max_kl" needs predicted losses, which "allocation: uniform" does without',
+      message: `"max_kl" needs predicted losses, which "allocation: ${input.allocation}" does without`,
       path: ['allocation'],
     });
   return {

@@ -1,4 +1,5 @@
-import type { Site } from '../../analysis/sites.ts';
+import { learnedSensitivities } from '../../analysis/learned-sensitivity/predict.ts';
+import { findSites, type Site } from '../../analysis/sites.ts';
 import { type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
 import { type RefitRecord, refitProgram } from '../../curvature/refit-walk.ts';
@@ -8,6 +9,7 @@ import { cloneProgram } from '../../ir/clone.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { selectSites } from '../select-sites.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRanks } from './allocate-ranks.ts';
 import { factorSite } from './factor-site.ts';
@@ -16,7 +18,7 @@ import { factoredWeight, type RankChoice, rankOptions, type Spectrum, spectrumOf
 import { mergedFinding, mergeProducts } from './merge-products.ts';
 import type { FactorizeOptions } from './options.ts';
 import { selectFactored } from './select.ts';
-import { momentsOf } from './site-moments.ts';
+import { inputMomentsOf, momentsOf } from './site-moments.ts';
 
 const stage = 'factorize';
 
@@ -43,6 +45,12 @@ class Spectra {
     return made;
   }
 }
+
+/** A choice whose losses, relative to the size of outputs, count by a sensitivity. */
+const weighted = (choice: CompressionChoice<RankChoice>, by = 1): CompressionChoice<RankChoice> => ({
+  ...choice,
+  options: choice.options.map((option) => ({ ...option, loss: by * option.loss })),
+});
 
 /** What the report says of the allocation and of the refit. */
 const findingsOf = (
@@ -98,7 +106,8 @@ export const runFactorize = async (
       message: 'no weight can be factorised',
       hint: [...new Set(kept.values())].slice(0, 3).join('; ') || 'The model has no weight products.',
     });
-  const moments = await momentsOf(program, chosen, context);
+  const learned = options.allocation === 'learned' ? await learnedSensitivities(chosen, signal) : undefined;
+  const moments = await (learned ? inputMomentsOf : momentsOf)(program, chosen, context);
   const spectra = new Spectra((site) => spectrumOf(site, moments.of(site), options.method, signal), maxMemoryBytes);
   const choices: CompressionChoice<RankChoice>[] = [];
   for (const site of chosen) {
@@ -109,7 +118,7 @@ export const runFactorize = async (
     const ranked = rankOptions(site, losses, { positionsPerItem, multiple });
     const request = { site, moments: moments.of(site), positionsPerItem, multiple, signal };
     const forms = await formOptions(options.forms, request);
-    choices.push({ ...ranked, options: [...ranked.options, ...forms] });
+    choices.push(weighted({ ...ranked, options: [...ranked.options, ...forms] }, learned?.get(site.name)));
     const [done, total] = [choices.length, chosen.length];
     emit({ type: 'progress', task: 'decomposing weights', done, total, unit: 'weights', item: site.name });
   }
@@ -118,14 +127,16 @@ export const runFactorize = async (
   for (const [index, site] of chosen.entries()) {
     const { data: rank, loss, label } = allocation.picks[index]!;
     if (typeof rank === 'number') {
-      factored.set(site.name, factoredWeight(site, moments.of(site), options.method, signal));
+      factored.set(site.output.name, factoredWeight(site, moments.of(site), options.method, signal));
       factorSite(site, (await spectra.of(site)).decomposition.factors(rank), rank);
     } else if (rank !== 'dense') rank(site);
     emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);
+  const mayChange = new Set(selectSites(findSites(model.program), options).chosen.map(({ output }) => output.name));
   const refit = options.refit
     ? await refitProgram({
+        wanted: ({ output }) => mayChange.has(output.name),
         program,
         original: model.program,
         dataset: calibration,

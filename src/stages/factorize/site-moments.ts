@@ -34,12 +34,11 @@ export const diagonalMatrix = (diagonal: Float64Array): Float64Array => {
   return matrix;
 };
 
-/** Moments of inputs alone: errors are counted relative to the size of each output, for want of gradients. */
-const inputsAlone = async (
+/** Moments of inputs alone, without gradients: errors are counted relative to the size of each output. */
+export const inputMomentsOf = async (
   program: Program,
   sites: readonly Site[],
   context: StageContext,
-  obstacle: string,
 ): Promise<Moments> => {
   const { calibration, engine, scratch, emit, signal } = context;
   const grams = siteGrams(sites);
@@ -61,12 +60,7 @@ const inputsAlone = async (
       return { a: gram!.matrix().map((sum) => sum / count), b: undefined, scale: 'relative' };
     },
     positionsPerItem: (site) => grams.gramsOf(site)![0]!.count / Math.max(1, calibration!.length),
-    findings: [
-      {
-        kind: 'fallback',
-        text: `ranks are chosen by errors of outputs, since the curvature cannot be had: ${obstacle}`,
-      },
-    ],
+    findings: [],
   };
 };
 
@@ -95,6 +89,7 @@ export const momentsOf = async (program: Program, sites: readonly Site[], contex
     };
   } catch (error) {
     if (!(error instanceof CompressError) || !['unsupported', 'data'].includes(error.code)) throw error;
-    return inputsAlone(program, sites, context, formatError(error));
+    const text = `ranks are chosen by errors of outputs, since the curvature cannot be had: ${formatError(error)}`;
+    return { ...(await inputMomentsOf(program, sites, context)), findings: [{ kind: 'fallback', text }] };
   }
 };

@@ -1,4 +1,5 @@
 import { findBlocks } from '../../analysis/blocks.ts';
+import { learnedSensitivities } from '../../analysis/learned-sensitivity/predict.ts';
 import { siteTensor } from '../../analysis/site-weights.ts';
 import { takeSamples } from '../../calibration/dataset.ts';
 import { blockInfluences } from '../../curvature/block-influence.ts';
@@ -10,7 +11,7 @@ import type { ChangeFacts, predictors } from './predictors.ts';
 import type { Unit } from './units.ts';
 
 /** Facts that do not depend on the format. */
-export type ExtraFacts = Pick<ChangeFacts, 'hessianTrace' | 'topEigenvalue' | 'blockInfluence'>;
+export type ExtraFacts = Pick<ChangeFacts, 'hessianTrace' | 'topEigenvalue' | 'blockInfluence' | 'learned'>;
 
 /** Finds out what the predictors that are asked for need beside the moments. */
 export const extraFacts = async (
@@ -40,6 +41,12 @@ export const extraFacts = async (
   const influences = asked('block-influence')
     ? await orNone('block influence', blockInfluences({ program, dataset, context }))
     : new Map<number, number>();
+  const learned = asked('learned')
+    ? await learnedSensitivities(
+        units.map((unit) => unit.sites[0]),
+        context.signal,
+      )
+    : none;
   const blockOf = new Map(
     findBlocks(program).flatMap((block) => block.sites.map((site): [string, number] => [site.name, block.index])),
   );
@@ -48,6 +55,7 @@ export const extraFacts = async (
       hessianTrace: traces.get(name),
       topEigenvalue: eigenvalues.get(name),
       blockInfluence: influences.get(blockOf.get(name) ?? -1),
+      learned: learned.get(name),
     }),
   };
 };

@@ -8,7 +8,7 @@ import { roundingOf } from './rounding.ts';
 import type { Unit } from './units.ts';
 
 /** What storing a unit in a format does to it. */
-export type FormatFacts = Omit<ChangeFacts, 'hessianTrace' | 'topEigenvalue' | 'blockInfluence'>;
+export type FormatFacts = Omit<ChangeFacts, 'hessianTrace' | 'topEigenvalue' | 'blockInfluence' | 'learned'>;
 
 /** A format of a unit with its facts. */
 export interface AssessedFormat {

@@ -17,13 +17,15 @@ export interface ChangeFacts {
   readonly topEigenvalue: number | undefined;
   /** 1 - mean cosine between what enters and leaves the site's block. */
   readonly blockInfluence: number | undefined;
+  /** What weights alone suggest (learnedSensitivities). */
+  readonly learned: number | undefined;
 }
 
 /** A way of guessing how much a change of a weight matters. */
 export interface Predictor {
   readonly summary: string;
-  /** What it takes: moments are there anyway, a Hessian means many passes, influence one. */
-  readonly needs: 'moments' | 'hessian' | 'influence';
+  /** What it takes: moments are there anyway, a Hessian means many passes, influence one, weights their spectra. */
+  readonly needs: 'moments' | 'hessian' | 'influence' | 'weights';
   /** Grows with the damage; undefined where it says nothing. */
   score(facts: ChangeFacts): number | undefined;
 }
@@ -75,6 +77,11 @@ export const predictors = {
     summary: 'how much the block turns what enters it (1 - cosine), times the relative error of the weights',
     needs: 'influence',
     score: ({ blockInfluence, weightError, weightEnergy }) => times(blockInfluence, ratio(weightError, weightEnergy)),
+  },
+  learned: {
+    summary: 'a small model of the weights alone, trained on what was measured of other networks; no data',
+    needs: 'weights',
+    score: ({ learned }) => learned,
   },
 } as const satisfies Record<string, Predictor>;
 

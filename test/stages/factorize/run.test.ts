@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { measureCost } from '../../../src/analysis/cost.ts';
+import { readSiteMatrix } from '../../../src/analysis/site-weights.ts';
 import { findSites } from '../../../src/analysis/sites.ts';
 import { cloneProgram } from '../../../src/ir/clone.ts';
 import type { Model } from '../../../src/ir/model.ts';
@@ -49,6 +50,41 @@ describe('on a language model', () => {
     const predicted = factsOf(result).predicted_loss!;
     expect(measured / predicted).toBeGreaterThan(0.3);
     expect(measured / predicted).toBeLessThan(3);
+  });
+
+  test('ranks by what weights alone suggest keep the budget without any gradient', async () => {
+    const model = await tinyLlama();
+    const context = contextFor(model, await tinyText(model, 'calibration', 16));
+    const result = await factorize(model, { ratio: 0.2, allocation: 'learned', refit: false }, context);
+    const facts = factsOf(result);
+    expect(facts.parameters_after! / facts.parameters_before!).toBeLessThanOrEqual(0.8);
+    expect(facts.parameters_after! / facts.parameters_before!).toBeGreaterThan(0.79);
+    expect(result.findings.some(({ kind }) => kind === 'fallback')).toBe(false);
+    expect(() => factorizeStage.options.parse({ max_kl: 0.1, allocation: 'learned' })).toThrow('does without');
+  });
+
+  test('trains and rings of cores compete with two factors, and are taken where there is nothing else', async () => {
+    const model = await tinyLlama();
+    const context = contextFor(model, await tinyText(model, 'calibration', 8));
+    const options = { ratio: 0.2, forms: ['tensor-train', 'tensor-ring'], targets: ['role:up'], refit: false };
+    const result = await factorize(model, options, context);
+    expect(verify(result.model.program)).toEqual([]);
+    const facts = factsOf(result);
+    expect(facts.parameters_after! / facts.parameters_before!).toBeLessThanOrEqual(0.8);
+    expect(Number.isFinite(await klOf(result.model, model, await tinyText(model, 'evaluation', 4)))).toBe(true);
+  });
+
+  test('the correction leaves alone what is to be left alone', async () => {
+    const model = await tinyLlama();
+    const context = contextFor(model, await tinyText(model, 'calibration', 8));
+    const result = await factorize(
+      model,
+      { ratio: 0.1, ignore: ['role:down', 'role:head', 'role:embedding'] },
+      context,
+    );
+    const downs = (program: typeof model.program) => findSites(program).filter(({ role }) => role === 'down');
+    const before = new Map(downs(model.program).map((site) => [site.name, readSiteMatrix(site)]));
+    for (const site of downs(result.model.program)) expect(readSiteMatrix(site)).toEqual(before.get(site.name));
   });
 
   test('a limit of the predicted loss is kept, and a tighter one keeps more', async () => {

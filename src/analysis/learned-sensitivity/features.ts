@@ -1,0 +1,112 @@
+import { svd } from '../../kernels/index.ts';
+import { readSiteMatrix } from '../site-weights.ts';
+import type { Site } from '../sites.ts';
+
+/** What is looked at of a weight: its size, spectrum, spread and place; none of it needs data. */
+export const featureNames = [
+  'mean square',
+  'stable rank',
+  'effective rank',
+  'energy of the lower half',
+  'kurtosis',
+  'largest over root mean square',
+  'range of rows',
+  'rows',
+  'columns',
+  'depth',
+  'depth squared',
+  'first',
+  'last',
+  'place in its block',
+] as const;
+
+const logOf = (value: number): number => Math.log(Math.max(value, 1e-12));
+
+/** Logarithms of how a spectrum is spread: stable rank, effective rank by entropy, share of the lower half. */
+const spectrumFeatures = (s: Float64Array): [number, number, number] => {
+  const energies = s.map((value) => value ** 2);
+  const total = energies.reduce((sum, value) => sum + value, 0);
+  if (!(total > 0)) return [0, 0, 0];
+  const entropy = energies.reduce((sum, value) => {
+    const share = value / total;
+    return share > 0 ? sum - share * Math.log(share) : sum;
+  }, 0);
+  const lower = energies.subarray(Math.ceil(s.length / 2)).reduce((sum, value) => sum + value, 0);
+  return [logOf(total / energies[0]! / s.length), entropy - Math.log(s.length), logOf(lower / total)];
+};
+
+/** Logarithms of how elements are spread: kurtosis, the largest, the mean squared range of rows. */
+const spreadFeatures = (w: Float32Array, { rows, columns }: Site, meanSquare: number): [number, number, number] => {
+  let [fourth, largest, ranges] = [0, 0, 0];
+  for (let row = 0; row < rows; row++) {
+    let [low, high] = [0, 0];
+    for (let at = row * columns; at < (row + 1) * columns; at++) {
+      const value = w[at]!;
+      fourth += value ** 4;
+      largest = Math.max(largest, Math.abs(value));
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    ranges += (high - low) ** 2;
+  }
+  if (!(meanSquare > 0)) return [0, 0, 0];
+  return [
+    logOf(fourth / w.length / meanSquare ** 2),
+    logOf(largest / Math.sqrt(meanSquare)),
+    logOf(ranges / rows / meanSquare),
+  ];
+};
+
+/** Where each site stands among those of its block, from 0 to 1. */
+const placesIn = (sites: readonly Site[]): Map<Site, number> => {
+  const blocks = new Map<number | undefined, Site[]>();
+  for (const site of sites) blocks.set(site.block, [...(blocks.get(site.block) ?? []), site]);
+  return new Map(
+    [...blocks].flatMap(([block, own]) =>
+      own.map((site, at): [Site, number] => [
+        site,
+        block === undefined || own.length < 2 ? 0.5 : at / (own.length - 1),
+      ]),
+    ),
+  );
+};
+
+/** Standardises each feature over the sites of a model, in place: models differ in scale, sites are compared. */
+const standardise = (rows: readonly Float64Array[]): void => {
+  for (let feature = 0; feature < featureNames.length; feature++) {
+    const mean = rows.reduce((sum, row) => sum + row[feature]!, 0) / rows.length;
+    const spread = Math.sqrt(rows.reduce((sum, row) => sum + (row[feature]! - mean) ** 2, 0) / rows.length);
+    for (const row of rows) row[feature] = spread > 1e-9 ? (row[feature]! - mean) / spread : 0;
+  }
+};
+
+/**
+ * Features of weights of one model (see `featureNames`), each standardised over the given sites, which are to be in
+ * execution order.
+ */
+export const weightFeatures = async (sites: readonly Site[], signal?: AbortSignal): Promise<Float64Array[]> => {
+  const places = placesIn(sites);
+  const rows: Float64Array[] = [];
+  for (const [index, site] of sites.entries()) {
+    signal?.throwIfAborted();
+    const w = readSiteMatrix(site);
+    const meanSquare = w.reduce((sum, value) => sum + value ** 2, 0) / w.length;
+    const { s } = await svd(Float64Array.from(w), site.rows, site.columns, { signal });
+    const depth = sites.length > 1 ? index / (sites.length - 1) : 0.5;
+    const features = [
+      logOf(meanSquare),
+      ...spectrumFeatures(s),
+      ...spreadFeatures(w, site, meanSquare),
+      Math.log(site.rows),
+      Math.log(site.columns),
+      depth,
+      depth ** 2,
+      index === 0 ? 1 : 0,
+      index === sites.length - 1 ? 1 : 0,
+      places.get(site)!,
+    ];
+    rows.push(Float64Array.from(features));
+  }
+  standardise(rows);
+  return rows;
+};

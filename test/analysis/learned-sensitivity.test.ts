@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest';
+import { featureNames, weightFeatures } from '../../src/analysis/learned-sensitivity/features.ts';
+import { learnedSensitivities } from '../../src/analysis/learned-sensitivity/predict.ts';
+import { readSiteMatrix, writeSiteMatrix } from '../../src/analysis/site-weights.ts';
+import { findSites } from '../../src/analysis/sites.ts';
+import { cloneProgram } from '../../src/ir/clone.ts';
+import { tinyLlama } from '../stages/distill/workbench.ts';
+
+const blockSites = async () => findSites((await tinyLlama()).program).filter(({ block }) => block !== undefined);
+
+describe('features of weights', () => {
+  test('are standardised over the weights of a model', async () => {
+    const rows = await weightFeatures(await blockSites());
+    featureNames.forEach((name, feature) => {
+      const values = rows.map((row) => row[feature]!);
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const square = values.reduce((sum, value) => sum + value ** 2, 0) / values.length;
+      expect(mean, name).toBeCloseTo(0, 9);
+      expect([0, 1], name).toContain(Math.round(square * 1e6) / 1e6);
+    });
+  });
+
+  test('say the same of a model whose weights are all twice as large', async () => {
+    const { program } = await tinyLlama();
+    const twice = cloneProgram(program);
+    const sitesOf = (of: typeof program) => findSites(of).filter(({ block }) => block !== undefined);
+    for (const site of sitesOf(twice))
+      writeSiteMatrix(
+        site,
+        readSiteMatrix(site).map((value) => 2 * value),
+      );
+    const [one, other] = [await learnedSensitivities(sitesOf(program)), await learnedSensitivities(sitesOf(twice))];
+    for (const [name, value] of one) expect(other.get(name)).toBeCloseTo(value, 4);
+  });
+});
+
+test('some weights are predicted to matter more than others, around one', async () => {
+  const values = [...(await learnedSensitivities(await blockSites())).values()];
+  const logs = values.map(Math.log);
+  expect(logs.reduce((sum, value) => sum + value, 0) / logs.length).toBeCloseTo(0, 6);
+  expect(Math.max(...values) / Math.min(...values)).toBeGreaterThan(2);
+});
