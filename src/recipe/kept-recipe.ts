@@ -16,7 +16,9 @@ const keeping = (options: Options, { units }: KeptSites): Options => {
   if ('precision' in options)
     return { ...options, keep: [...listAt(options, 'keep'), ...units.map(({ unit }) => unit.name)] };
   const inIntegers = options.activations !== undefined && options.activations !== 'none';
-  if (inIntegers) return { ...options, ignore: [...listAt(options, 'ignore'), ...units.map(({ unit }) => unit.name)] };
+  const inTables = isMap(options.weights) && options.weights.codebook !== undefined;
+  if (inIntegers || inTables)
+    return { ...options, ignore: [...listAt(options, 'ignore'), ...units.map(({ unit }) => unit.name)] };
   const overrides = units.map(({ unit, as }) => ({ match: unit.name, weights: as === 8 ? { bits: 8 } : 'none' }));
   return { ...options, overrides: [...overrides, ...listAt(options, 'overrides')] };
 };
@@ -33,6 +35,8 @@ const computedAs = ({ units }: KeptSites): Options => {
   const has = (op: string): boolean => regions.some(({ nodes }) => nodes.some((node) => node.op === op));
   if (has('DynamicQuantizeLinear')) return { activations: 'dynamic' };
   if (has('QuantizeLinear')) return { activations: 'static' };
+  if (has('GatherElements')) return { weights: { codebook: 'kmeans' } };
+  if (has('MatMulBnb4')) return { weights: { codebook: 'nf4' } };
   const types = regions.map(({ output: { type } }) => (type?.kind === 'tensor' ? type.dtype : undefined));
   const half = types.find((type) => type === 'float16' || type === 'bfloat16');
   return half ? { precision: half } : {};

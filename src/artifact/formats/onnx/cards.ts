@@ -7,6 +7,7 @@ import type { FormatCard, PlannedWeight } from '../format.ts';
 import { weightFacts } from '../weight-facts.ts';
 import { liftDequantized } from './lift/dequantize.ts';
 import { liftBlockOperators } from './lift/operators.ts';
+import { lowerExperts } from './lower/experts.ts';
 import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
 import type { LoweringReport } from './lower/report.ts';
@@ -32,6 +33,12 @@ const blockOptions = z.strictObject({
     .union([z.literal(0), z.literal(1), z.literal(2), z.literal(3), z.literal(4)])
     .default(0)
     .describe('Least precision of the products: 0 as the inputs, 1 float32, 2 float16, 3 bfloat16, 4 int8'),
+  experts: z
+    .enum(['separate', 'qmoe'])
+    .default('separate')
+    .describe(
+      'Quantized experts of a mixture: a product each (separate), or one QMoE operator a layer where it can carry them',
+    ),
 });
 
 /** Weights that block-wise operators cannot carry for their operator or their bits. */
@@ -105,6 +112,10 @@ export const onnxMatMulNBitsFormat = onnxCard({
   foresee: foreseeBlocks,
   lower: (program, options, target) => {
     liftDequantized(program);
-    return lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level, target });
+    const experts = options.experts === 'qmoe' ? lowerExperts(program, target.expertBits) : undefined;
+    const rest = lowerToMatMulNBits(program, { accuracyLevel: options.accuracy_level, target });
+    return experts
+      ? { weights: [...experts.weights, ...rest.weights], findings: [...experts.findings, ...rest.findings] }
+      : rest;
   },
 });

@@ -7,6 +7,7 @@ export type LoweredForm =
   | 'GatherBlockQuantized'
   | 'DequantizeLinear'
   | 'GatherElements'
+  | 'QMoE'
   | 'dequantized';
 
 /** One packed weight as one of its forms; a weight that is read in two ways has two entries. */
