@@ -14,7 +14,7 @@ import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
 import type { Rationale } from './rationale.ts';
 import type { RunLoss } from './run-loss.ts';
-import { buildStepProgram } from './step-program.ts';
+import { buildStepProgram, type Precision } from './step-program.ts';
 import { type ObjectivePrograms, StepRunner } from './step-runner.ts';
 import { taughtFeeds } from './taught.ts';
 import type { Teacher, TeacherRows } from './teacher.ts';
@@ -49,10 +49,10 @@ export interface GraphObjectiveOptions {
 }
 
 export const buildPrograms = (
-  options: Pick<GraphObjectiveOptions, 'student' | 'weights' | 'extra' | 'loss'>,
+  options: Pick<GraphObjectiveOptions, 'student' | 'weights' | 'extra' | 'loss'> & { readonly precision?: Precision },
 ): ObjectivePrograms => {
-  const { student: program, weights, extra, loss } = options;
-  const request = { program, weights, extra, buildLoss: buildLoss.bind(undefined, loss) };
+  const { student: program, weights, extra, loss, precision } = options;
+  const request = { program, weights, extra, precision, buildLoss: buildLoss.bind(undefined, loss) };
   return {
     step: buildStepProgram({ ...request, gradients: 'wanted' }),
     judge: buildStepProgram({ ...request, gradients: 'left-out' }),

@@ -6,6 +6,7 @@ import { removeDead } from '../ir/edit/remove-dead.ts';
 import { type Graph, type Program, Value } from '../ir/graph.ts';
 import { inferShapes } from '../ir/inference/index.ts';
 import { tensorType } from '../ir/shape.ts';
+import { halveProducts } from './half-products.ts';
 import { writeSquaresAsProducts } from './squares.ts';
 import { trainedCopy } from './trained-copy.ts';
 import type { TrainedWeight } from './weights/weight.ts';
@@ -28,6 +29,8 @@ export interface LossContext {
   input(name: string, type: ReturnType<typeof tensorType>): Value;
 }
 
+export type Precision = 'float32' | 'mixed';
+
 export interface StepRequest {
   readonly program: Program;
   /** Constants to train, by the value that holds them in `program`. */
@@ -37,6 +40,8 @@ export interface StepRequest {
   /** Appends the loss. `extras` holds the inputs of `extra`, in order. */
   buildLoss(context: LossContext, extras: readonly Value[]): readonly LossPart[];
   readonly gradients: 'wanted' | 'left-out';
+  /** 'mixed': products in half precision, and gradients of a scaled loss, scaled back. */
+  readonly precision?: Precision | undefined;
 }
 
 /** One ONNX program for a training step: data and weights in, loss and gradients out. */
@@ -47,6 +52,8 @@ export interface StepProgram {
   readonly parts: readonly { readonly name: string; readonly output: string }[];
   /** Where each weight is fed, and where the gradient of what is fed comes out (absent without gradients). */
   readonly leaves: ReadonlyMap<TrainedWeight, { readonly input: string; readonly gradient: string | undefined }>;
+  /** Input that takes the factor of the loss whose gradients are taken; undefined: it is 1. */
+  readonly lossScale: string | undefined;
 }
 
 const scalarType = tensorType('float32', []);
@@ -74,6 +81,7 @@ export const buildStepProgram = (request: StepRequest): StepProgram => {
   const { graph } = program;
   prepareForGradients(program);
   writeSquaresAsProducts(graph);
+  if (request.precision === 'mixed' && halveProducts(graph) > 0) inferShapes(program);
   const build = new OperatorBuilder(graph, 'train/loss');
   const inputs = new Map<string, Value>();
   const input: LossContext['input'] = (name, type) => {
@@ -93,10 +101,14 @@ export const buildStepProgram = (request: StepRequest): StepProgram => {
   );
   const loss = weighted.length === 1 ? weighted[0]! : build.typed(build.call('Sum', weighted), scalarType);
   const leaves = [...leafOf.values()];
+  const scale =
+    request.gradients === 'wanted' && request.precision === 'mixed' ? input('train/loss-scale', scalarType) : undefined;
+  const scaled = scale ? build.typed(build.multiply(loss, scale), scalarType) : loss;
   const gradients =
     request.gradients === 'wanted'
-      ? appendGradients({ graph, loss, of: leaves, prefix: 'train/gradient' })
+      ? appendGradients({ graph, loss: scaled, of: leaves, prefix: 'train/gradient' })
       : { byValue: new Map<Value, Value>(), unreached: [] };
+  const scaledBack = new OperatorBuilder(graph, 'train/unscaled');
   refuseUnreached([...leafOf].filter(([, leaf]) => gradients.unreached.includes(leaf)).map(([weight]) => weight.name));
   inferShapes(program);
   const outputs = new OutputList(graph);
@@ -105,12 +117,13 @@ export const buildStepProgram = (request: StepRequest): StepProgram => {
   const byWeight = new Map(
     [...leafOf].map(([weight, leaf]) => {
       const gradient = gradients.byValue.get(leaf);
-      return [weight, { input: leaf.name, gradient: gradient && outputs.add(gradient) }] as const;
+      const plain = gradient && scale ? scaledBack.typed(scaledBack.divide(gradient, scale), leaf.type) : gradient;
+      return [weight, { input: leaf.name, gradient: plain && outputs.add(plain) }] as const;
     }),
   );
   outputs.install();
   removeDead(graph);
-  return { program, loss: lossOutput, parts: partOutputs, leaves: byWeight };
+  return { program, loss: lossOutput, parts: partOutputs, leaves: byWeight, lossScale: scale?.name };
 };
 
 const checkScalar = ({ name, value }: LossPart): void => {

@@ -185,6 +185,12 @@ export const distillInput = z.strictObject({
     .describe(
       'Where the student is trained: cpu, or what the installed onnxruntime-node has beside it. Only cpu gives the same bytes everywhere.',
     ),
+  precision: z
+    .enum(['float32', 'mixed'])
+    .default('float32')
+    .describe(
+      'mixed: products in half precision, all else, the weights and their sums in single, gradients of a scaled loss; for providers that compute half precision faster.',
+    ),
   validate_every: count.optional().describe('Steps between judgements (default a tenth of all).'),
   patience: count.default(5).describe('Judgements without a better one before training ends.'),
 });

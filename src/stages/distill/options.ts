@@ -4,6 +4,7 @@ import type { FeatureLossName } from '../../training/losses/features.ts';
 import { type DistributionLossName, distributionLosses } from '../../training/losses/table.ts';
 import type { OptimizerName } from '../../training/optimizers/table.ts';
 import type { ScheduleName } from '../../training/schedules.ts';
+import type { Precision } from '../../training/step-program.ts';
 import type { GridTraining } from '../../training/weights/grid.ts';
 import {
   distillInput,
@@ -111,6 +112,7 @@ export interface DistillOptions {
   readonly holdOut: number;
   /** Execution provider of onnxruntime that the student is trained with. */
   readonly provider: Provider;
+  readonly precision: Precision;
   readonly validateEvery: number | undefined;
   readonly patience: number;
 }
@@ -172,6 +174,13 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
       message: '"layers" keeps layers of the present model and "student" makes a new one: keep one of them',
       path: ['student'],
     });
+  if (input.precision === 'mixed' && input.provider === 'cpu')
+    issues.addIssue({
+      code: 'custom',
+      message:
+        'processors compute products in half precision more slowly than in single: "precision: mixed" needs a "provider" (cuda, webgpu, dml)',
+      path: ['precision'],
+    });
   const distributions = distributionsOf(wished);
   if (input.on_policy && distributions.some(({ name }) => name === 'cross-entropy'))
     issues.addIssue({
@@ -219,6 +228,7 @@ export const distillOptions = distillInput.transform((input, issues): DistillOpt
     average: input.average,
     holdOut: input.hold_out,
     provider: input.provider,
+    precision: input.precision,
     validateEvery: input.validate_every,
     patience: input.patience,
   };

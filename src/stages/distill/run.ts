@@ -93,7 +93,13 @@ interface PlanRequest {
 const planRun = async ({ program, weights, setup, dataset, options, context }: PlanRequest): Promise<RunPlan> => {
   const { seed, maxMemoryBytes } = context;
   const { train, held } = splitSamples(dataset, { share: options.holdOut, batch: options.batch, seed });
-  const programs = buildPrograms({ student: program, weights, extra: setup.extra, loss: setup.plan });
+  const programs = buildPrograms({
+    student: program,
+    weights,
+    extra: setup.extra,
+    loss: setup.plan,
+    precision: options.precision,
+  });
   const sample = { index: train[0]!, sample: await readSample(dataset, train[0]!), origin: 'dataset' } as const;
   const single = collate([sample], bindingOf(program), dataset.description);
   const parameters = [...weights.values(), ...setup.extra]
