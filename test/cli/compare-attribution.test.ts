@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { run } from '../../src/index.ts';
 import { fixture, freshFolder, writeRecipe } from '../recipe/tiny-run.ts';
+import { sharedData } from '../shared.ts';
 import { capture } from './capture.ts';
 
 const folder = freshFolder();
@@ -31,6 +32,33 @@ beforeAll(async () => {
   await run(writeRecipe(folder, quantized('w2', '{ method: rtn, weights: { bits: 2, group_size: 32 } }'), 'w2.yaml'));
   await run(writeRecipe(folder, quantized('int8', '{ activations: static }', 'onnx'), 'int8.yaml'));
 });
+
+const stories = sharedData('llm-stories260k');
+
+test.skipIf(stories === undefined)(
+  'of a trained model rounded to 3 bits: the recipe that is given takes the promised part away (needs ../shared/data)',
+  async () => {
+    const evaluation = join(stories ?? '', 'eval/tinystories-valid-19stories.u16');
+    const tokens = `tokens:${evaluation},bos=1,split=1,window=64`;
+    const recipeOf = (output: string, stages: unknown): string =>
+      stringify({ model: stories, output, stages, write: 'onnx-matmulnbits' });
+    const weights = { bits: 3, group_size: 32 };
+    await run(writeRecipe(folder, recipeOf('s3', [{ quantize: { method: 'rtn', weights } }]), 's3.yaml'));
+    const divergenceOf = async (other: string, ...flags: string[]) => {
+      const { out } = await capture(['compare', stories!, other, '--data', tokens, '--json', ...flags], folder);
+      return JSON.parse(out).attribution;
+    };
+    const found = await divergenceOf('s3', '--samples', '1', '--gain', '50%');
+    expect(found.keep.reached).toBe(true);
+    // What falls to single weights adds up to nearly all of it, though it is far from small.
+    const shares = found.sites.reduce((sum: number, { share }: { share?: number }) => sum + (share ?? 0), 0);
+    expect(shares).toBeGreaterThan(0.7);
+    expect(shares).toBeLessThan(1.3);
+    await run(writeRecipe(folder, recipeOf('s3-kept', parse(found.recipe).stages), 's3-kept.yaml'));
+    const kept = await divergenceOf('s3-kept', '--samples', '1', '--attribution', 'curvature');
+    expect(1 - kept.divergence / found.divergence).toBeCloseTo(found.keep.gain, 2);
+  },
+);
 
 describe('the divergence of a compressed model', () => {
   test('is followed to every weight, and a recipe with some of them in 8 bits takes the promised part away', async () => {
