@@ -34,6 +34,8 @@ export interface TrainOptions {
   readonly validateEvery: number;
   /** Stop after so many judgements without a new best one. */
   readonly patience: number;
+  /** A judgement this many times worse than the first one ends training. Default 4. */
+  readonly divergence?: number;
   readonly store: TrainingStore;
   /** Keep the state every so many steps. */
   readonly checkpointEvery: number;
@@ -56,8 +58,8 @@ export interface TrainResult {
 
 const stateKey = 'training';
 
-/** A judgement this many times worse than the first one is a divergence. */
-const divergence = 4;
+/** Usual `divergence`. */
+const usualDivergence = 4;
 
 /**
  * Trains: the parameters of the objective are changed in place, and hold the best judged ones at the end (the last ones
@@ -174,6 +176,7 @@ class TrainingRun {
       return;
     }
     this.#failures += 1;
+    const { divergence = usualDivergence } = this.#options;
     if (!(value <= divergence * Math.max(this.#start ?? value, 1e-3)))
       this.#stopped = {
         kind: 'diverged',

@@ -200,6 +200,8 @@ const trainBlock = (objective: BlockObjective, { visit, options, context }: Bloc
     averageDecay: 0,
     validateEvery: Math.max(1, Math.ceil(steps / 10)),
     patience: Number.POSITIVE_INFINITY,
+    // On their way, roundings that are not decided yet are judged as if they were.
+    ...(method === 'adaround' ? { divergence: Number.POSITIVE_INFINITY } : {}),
     store: { get: () => undefined, put: () => undefined },
     checkpointEvery: steps + 1,
     onStep: ({ step, loss }) =>

@@ -88,10 +88,9 @@ describe('refinement of a language model', () => {
   });
 });
 
-describe('refinement of convolutions', () => {
-  const network = (): Model =>
-    modelOf(
-      parseProgram(`program opset=21
+const network = (): Model =>
+  modelOf(
+    parseProgram(`program opset=21
 graph g(x: float32[batch, 3, 8, 8]) -> (y) {
   a: float32[12, 3, 3, 3] = random(seed=1, scale=0.3)
   b: float32[12, 12, 3, 3] = random(seed=2, scale=0.2)
@@ -109,8 +108,9 @@ graph g(x: float32[batch, 3, 8, 8]) -> (y) {
   y = MatMul(f, d)
 }
 `),
-    );
+  );
 
+describe('refinement of convolutions', () => {
   it('brings outputs back toward those of the original, several images at a time', async () => {
     const original = network();
     const context = contextOf(datasetOf(normalSamples('x', [1, 3, 8, 8], 48)));
@@ -120,6 +120,28 @@ graph g(x: float32[batch, 3, 8, 8]) -> (y) {
     const { model: after } = await quantized(original, { ...plain, refine: { steps: 80, metric: 'error' } }, context);
     expect(await klOf(after, original, held)).toBeLessThan(0.6 * (await klOf(before, original, held)));
   });
+});
+
+describe('convolutions in the metric of the curvature', () => {
+  it.each(['adaround', 'block-ap'] as const)(
+    'come nearer to the original by %s, channels weighed by their cost',
+    async (method) => {
+      const original = network();
+      const samples = normalSamples('x', [1, 3, 8, 8], 64);
+      const context = contextOf(datasetOf(samples.slice(0, 48)));
+      const held = datasetOf(samples.slice(48));
+      const plain = { weights: { bits: 2, group_size: 'row' } };
+      const { model: before } = await quantized(original, plain, context);
+      const { model: after, findings } = await quantized(
+        original,
+        { ...plain, refine: { method, steps: 80 } },
+        context,
+      );
+      const weighted = findings.filter(({ facts }) => facts?.weighted === 1);
+      expect(weighted.length).toBeGreaterThanOrEqual(2);
+      expect(await klOf(after, original, held)).toBeLessThan(0.7 * (await klOf(before, original, held)));
+    },
+  );
 });
 
 describe('bad input', () => {
