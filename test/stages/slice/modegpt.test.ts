@@ -1,9 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { readSiteMatrix, writeSiteMatrix } from '../../../src/analysis/site-weights.ts';
 import { findSites } from '../../../src/analysis/sites.ts';
+import { openDataset } from '../../../src/calibration/samples/table.ts';
 import { WeightCosts } from '../../../src/curvature/removal/costs.ts';
+import { inputSignature } from '../../../src/execution/signature.ts';
 import { cloneProgram } from '../../../src/ir/clone.ts';
+import { setConstant } from '../../../src/ir/edit/replace.ts';
 import type { Program } from '../../../src/ir/graph.ts';
+import type { Model } from '../../../src/ir/model.ts';
+import { floatTensor, readFloats } from '../../../src/ir/read.ts';
 import { parseProgram } from '../../../src/ir/text/parse.ts';
 import { verify } from '../../../src/ir/verify.ts';
 import { findAttentions } from '../../../src/stages/slice/transforms/modegpt/attention.ts';
@@ -19,6 +24,99 @@ const clearRows = (program: Program, role: string, gone: (row: number) => boolea
     writeSiteMatrix(site, matrix);
   }
 };
+
+/** One attention of two heads of four dimensions, with biases and without positions. */
+const plainAttention = (middle = ''): string => `program opset=21
+graph main(x: float32[batch, time, 8]) -> (y: float32[batch, time, 8]) {
+  wq: float32[8, 8] = random(seed=1)
+  wk: float32[8, 8] = random(seed=2)
+  wv: float32[8, 8] = random(seed=3)
+  wo: float32[8, 8] = random(seed=4)
+  bq: float32[8] = random(seed=5)
+  bk: float32[8] = random(seed=6)
+  heads: int64[4] = [0, 0, 2, 4]
+  flat: int64[3] = [0, 0, 8]
+  scale: float32 = 0.5
+  q0 = MatMul(x, wq)
+  q1 = Add(q0, bq)
+  q2 = Reshape(q1, heads)
+  q3 = Transpose(q2, perm=[0, 2, 1, 3])
+  ${middle || 'q4 = Mul(q3, scale)'}
+  k0 = MatMul(x, wk)
+  k1 = Add(k0, bk)
+  k2 = Reshape(k1, heads)
+  k3 = Transpose(k2, perm=[0, 2, 3, 1])
+  v0 = MatMul(x, wv)
+  v1 = Reshape(v0, heads)
+  v2 = Transpose(v1, perm=[0, 2, 1, 3])
+  s = MatMul(q4, k3)
+  p = Softmax(s, axis=-1)
+  m = MatMul(p, v2)
+  o0 = Transpose(m, perm=[0, 2, 1, 3])
+  o1 = Reshape(o0, flat)
+  o = MatMul(o1, wo)
+  y = Add(x, o)
+}`;
+
+describe('an attention in plain operators', () => {
+  const context = async (program: Program) =>
+    contextFor(
+      await openDataset(
+        { random: null, samples: 8, window: 12 },
+        { baseDirectory: '/', seed: 3, modelInputs: inputSignature(program), vocabulary: undefined },
+      ),
+    );
+  const modelOf = (program: Program): Model => ({
+    program,
+    family: undefined,
+    config: undefined,
+    companions: [],
+    origin: 'text',
+  });
+  const options = { ratio: 0.5, method: 'modegpt', allocation: 'uniform', refit: false };
+
+  test('loses the dimensions that do nothing, with their biases, and computes what it did', async () => {
+    const program = parseProgram(plainAttention());
+    const sites = findSites(program);
+    const zero = (name: string, gone: (row: number) => boolean): void => {
+      const site = sites.find(({ weight }) => weight.name === name)!;
+      writeSiteMatrix(
+        site,
+        readSiteMatrix(site).map((value, index) => (gone(Math.floor(index / site.columns)) ? 0 : value)),
+      );
+      const bias = [...program.graph.initializers].find(({ name: own }) => own === name.replace('w', 'b'));
+      if (bias)
+        setConstant(
+          bias,
+          floatTensor(
+            [8],
+            Float32Array.from(readFloats(bias.tensor!), (value, row) => (gone(row) ? 0 : value)),
+          ),
+        );
+    };
+    zero('wq', (row) => row % 4 > 1);
+    zero('wv', (row) => row % 4 > 1);
+    const { model: cut } = await slice(modelOf(program), options, await context(program));
+    expect(verify(cut.program)).toEqual([]);
+    expect(findSites(cut.program).map(({ rows, columns }) => [rows, columns])).toEqual([
+      [4, 8],
+      [4, 8],
+      [4, 8],
+      [8, 4],
+    ]);
+    const feeds = randomFeeds(program, { x: [2, 5, 8] });
+    const [before, after] = [await runProgram(program, feeds), await runProgram(cut.program, feeds)];
+    expect(largestDifference(before.get('y')!, after.get('y'))).toBeLessThan(1e-3);
+  });
+
+  test('keeps its heads, with the reason, where something unknown meets them', async () => {
+    const program = parseProgram(plainAttention('q4 = Relu(q3)'));
+    const { found, left } = findAttentions(program);
+    expect(found).toEqual([]);
+    expect(left[0]!.reason).toBe('Relu stands between products and heads');
+    await expect(slice(modelOf(program), options, await context(program))).rejects.toThrow('neither attentions');
+  });
+});
 
 describe('modegpt on the language fixture', async () => {
   const model = await tinyLlama();

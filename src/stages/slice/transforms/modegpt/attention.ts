@@ -166,6 +166,7 @@ const attentionAt = (softmax: Node, sites: readonly Site[], tracer: Tracer): Att
   if (typeof value === 'string') return value;
   const output = outputPath(mix.outputs[0]!, sites);
   if (typeof output === 'string') return output;
+  if (new Set([query.site, key.site, value.site]).size < 3) return 'one product computes queries, keys and values';
   const splits = [query, key].map(({ nodes }) => [...nodes].filter(({ op }) => op === 'Split').length);
   if (splits[0] !== splits[1] || splits[0]! > 1) return 'queries and keys are turned by positions in an unknown way';
   if (

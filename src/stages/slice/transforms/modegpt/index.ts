@@ -7,7 +7,9 @@ import type { RemovalPick } from '../../../../curvature/removal/choices.ts';
 import { WeightCosts } from '../../../../curvature/removal/costs.ts';
 import { removalPools } from '../../../../curvature/removal/pools.ts';
 import { CompressError } from '../../../../errors.ts';
+import type { Program } from '../../../../ir/graph.ts';
 import { inferShapes } from '../../../../ir/inference/index.ts';
+import { inferFacts } from '../../../../ir/inference/infer.ts';
 import type { Finding } from '../../../../recipe/events.ts';
 import { findCandidates } from '../../candidates.ts';
 import { costMeasureOf, scopeOf } from '../../measures.ts';
@@ -15,9 +17,9 @@ import { leverage } from '../../methods/activations.ts';
 import { layerSparsities } from '../../methods/modegpt/sparsity.ts';
 import { sliceStatistics } from '../../statistics.ts';
 import type { TransformInput, TransformMethod } from '../transform.ts';
-import { findAttentions } from './attention.ts';
+import { type Attentions, findAttentions } from './attention.ts';
 import { type Narrower, narrowScores, narrowValues, savedBy } from './heads.ts';
-import { isPlain } from './narrow.ts';
+import { isPlain, pathObstacle } from './narrow.ts';
 
 /** Numbers that stay at a share that goes: at least one, in multiples where there are enough. */
 const stay = (count: number, share: number, multiple: number): number => {
@@ -25,12 +27,30 @@ const stay = (count: number, share: number, multiple: number): number => {
   return kept > multiple ? kept - (kept % multiple) : kept;
 };
 
+/** Attentions whose heads may become narrower; the others with the reason. */
+const attentionsThatCan = (program: Program): Attentions => {
+  const { found, left } = findAttentions(program);
+  const { facts } = inferFacts(program);
+  const reasons = found.map(({ query, key, value, output }) =>
+    [query, key, value, output].map((path) => pathObstacle(path, facts)).find((why) => why !== undefined),
+  );
+  return {
+    found: found.filter((_, at) => reasons[at] === undefined),
+    left: [
+      ...left,
+      ...found.flatMap(({ output }, at) =>
+        reasons[at] === undefined ? [] : [{ name: output.site.name, reason: reasons[at] }],
+      ),
+    ],
+  };
+};
+
 const plan = async (input: TransformInput) => {
   const { program, options, context } = input;
   const found = findChannelGroups(program);
   const candidates = findCandidates(program, found, { ...options, kinds: ['neurons'] });
   const neurons = removalPools(candidates.pools.flatMap(({ groups }) => groups));
-  const attentions = findAttentions(program);
+  const attentions = attentionsThatCan(program);
   const costs = new WeightCosts(program, scopeOf(options.measure));
   if (neurons.length === 0 && attentions.found.length === 0)
     throw new CompressError({

@@ -1,6 +1,5 @@
 import { siteTensor } from '../../../../analysis/site-weights.ts';
 import type { Site } from '../../../../analysis/sites.ts';
-import { CompressError } from '../../../../errors.ts';
 import { nameSource } from '../../../../ir/edit/names.ts';
 import { insertNode, outputOf, setConstant } from '../../../../ir/edit/replace.ts';
 import { intAttribute, intsAttribute, type Node, type Program, type Value } from '../../../../ir/graph.ts';
@@ -12,8 +11,7 @@ import { elementCount } from '../../../../ir/shape.ts';
 import { constantOf } from '../../../../ir/walk.ts';
 import { type AttentionPath, targetOf } from './attention.ts';
 
-const unsupported = (message: string, node: Node): CompressError =>
-  new CompressError({ code: 'unsupported', message: `modegpt: ${message}`, where: { node: node.name || node.op } });
+type Facts = ReturnType<typeof inferFacts>['facts'];
 
 /** Replaces a site's weight by a matrix (rows, columns) of any size. */
 export const setMatrix = (site: Site, matrix: Float64Array, rows: number, columns: number): void => {
@@ -27,29 +25,61 @@ const setInts = (program: Program, node: Node, index: number, ints: readonly num
   node.setInput(index, program.graph.addInitializer(name, intTensor([ints.length], ints)));
 };
 
-/** Rewrites the last length that a Reshape gives, where it is that of a head or of all heads together. */
-const narrowReshape = (program: Program, node: Node, { heads, size }: AttentionPath, to: number): void => {
-  const target = targetOf(node);
-  if (!target) throw unsupported('the lengths of a Reshape are computed', node);
-  const last = target.at(-1)!;
-  if (last === 0 || last === -1) return;
-  if (last !== size && last !== heads * size) throw unsupported(`a Reshape makes rows of ${last}`, node);
-  setInts(program, node, 1, [...target.slice(0, -1), last === size ? to : heads * to]);
+/** The lengths that a Split halves its input into; undefined where it divides otherwise. */
+const halvesOf = (node: Node): number[] | undefined => {
+  const lengths = constantOf(node.inputs[1]);
+  const sizes = lengths ? readInts(lengths) : undefined;
+  return node.outputs.length === 2 && sizes?.length === 2 && sizes[0] === sizes[1] ? sizes : undefined;
 };
 
-const narrowSplit = (program: Program, node: Node, size: number, to: number): void => {
-  const lengths = constantOf(node.inputs[1]);
-  const sizes = lengths && readInts(lengths);
-  if (node.outputs.length !== 2 || (sizes && (sizes.length !== 2 || sizes.some((length) => length !== size / 2))))
-    throw unsupported('a Split does not halve the heads', node);
-  if (sizes) setInts(program, node, 1, [to / 2, to / 2]);
+const reshapeObstacle = (node: Node, { heads, size }: AttentionPath): string | undefined => {
+  const last = targetOf(node)?.at(-1);
+  if (last === undefined) return 'the lengths of a Reshape are computed';
+  return [0, -1, size, heads * size].includes(last) ? undefined : `a Reshape makes rows of ${last}`;
+};
+
+const splitObstacle = (node: Node, { size }: AttentionPath): string | undefined =>
+  halvesOf(node)?.[0] === size / 2 ? undefined : 'a Split does not halve the heads';
+
+/** How an operand beside a path is cut: a number is not, a vector has an element a row, a table one a dimension. */
+const operandKind = (
+  value: Value,
+  { heads, size }: AttentionPath,
+  facts: Facts,
+): 'number' | 'vector' | 'table' | undefined => {
+  const constant = constantOf(value);
+  if (constant && elementCount(constant.shape) === 1) return 'number';
+  if (constant && constant.shape.at(-1) === heads * size && elementCount(constant.shape) === heads * size)
+    return 'vector';
+  const type = facts.get(value)?.type ?? value.type;
+  const shape = type?.kind === 'tensor' ? type.shape : undefined;
+  return shape?.length === 2 && shape[1] === size ? 'table' : undefined;
+};
+
+/** Why the heads of a path cannot become narrower; undefined where they can. */
+export const pathObstacle = (path: AttentionPath, facts: Facts): string | undefined => {
+  for (const node of path.nodes) {
+    const why =
+      node.op === 'Reshape' ? reshapeObstacle(node, path) : node.op === 'Split' ? splitObstacle(node, path) : undefined;
+    if (why) return why;
+  }
+  const strange = operandsOf(path).find(({ value }) => operandKind(value, path, facts) === undefined);
+  return strange && `${strange.value.name} meets the heads, and is no table of positions`;
+};
+
+/** Rewrites the last length that a Reshape gives, where it is that of a head or of all heads together. */
+const narrowReshape = (program: Program, node: Node, { heads, size }: AttentionPath, to: number): void => {
+  const target = targetOf(node)!;
+  const last = target.at(-1)!;
+  if (last === 0 || last === -1) return;
+  setInts(program, node, 1, [...target.slice(0, -1), last === size ? to : heads * to]);
 };
 
 /** Rewrites the lengths that the nodes of a path hold, so that its heads have `to` dimensions. */
 export const narrowPath = (program: Program, path: AttentionPath, to: number): void => {
   for (const node of path.nodes) {
     if (node.op === 'Reshape') narrowReshape(program, node, path, to);
-    if (node.op === 'Split') narrowSplit(program, node, path.size, to);
+    if (node.op === 'Split') setInts(program, node, 1, [to / 2, to / 2]);
   }
 };
 
@@ -79,8 +109,9 @@ export const selectOperands = (program: Program, path: AttentionPath, kept: read
   const rows = kept.flatMap((dimensions, head) => dimensions.map((dimension) => head * size + dimension));
   for (const { node, index, value } of operandsOf(path)) {
     const constant = constantOf(value);
-    if (constant && elementCount(constant.shape) === 1) continue;
-    if (constant && constant.shape.at(-1) === heads * size && elementCount(constant.shape) === heads * size) {
+    const kind = operandKind(value, path, facts);
+    if (kind === 'number') continue;
+    if (constant && kind === 'vector') {
       const floats = readFloats(constant);
       const name = nameSource(graph).fresh(`${value.name}/kept`);
       const shape = [...constant.shape.slice(0, -1), rows.length];
@@ -97,10 +128,6 @@ export const selectOperands = (program: Program, path: AttentionPath, kept: read
       );
       continue;
     }
-    const type = facts.get(value)?.type ?? value.type;
-    const shape = type?.kind === 'tensor' ? type.shape : undefined;
-    if (shape?.length !== 2 || shape[1] !== size)
-      throw unsupported('heads are multiplied by something other than a table of positions', node);
     const base = `${node.name || node.op}/positions`;
     const numbers = (label: string, ints: readonly number[]): Value =>
       graph.addInitializer(nameSource(graph).fresh(`${base}.${label}`), intTensor([ints.length], ints));
