@@ -1,4 +1,5 @@
 import { measureCost } from '../../analysis/cost.ts';
+import { siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
 import { allocateOptions, type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
@@ -6,6 +7,7 @@ import { refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
 import { cloneProgram } from '../../ir/clone.ts';
+import { bitsOf } from '../../ir/data-type.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
@@ -16,18 +18,23 @@ import { runCache } from './cache/run.ts';
 import { expandLayers } from './expand.ts';
 import { findShareLanes } from './groups.ts';
 import type { ShareOptions } from './options.ts';
-import { shareSites } from './share-sites.ts';
+import { foldedElements, shareSites } from './share-sites.ts';
 import { stitchModels } from './stitch.ts';
 import { choiceOfStretch, type SharePick, weightsOf } from './stretch-choice.ts';
 import { stretchesOf } from './stretches.ts';
 
+interface Outcome {
+  readonly before: Model;
+  readonly after: Model;
+  readonly choices: readonly CompressionChoice<readonly SharePick[]>[];
+  readonly allocation: OptionAllocation<readonly SharePick[]>;
+  /** Bytes that a runtime holds beyond those that are stored. */
+  readonly foldedBytes: number;
+}
+
 /** The ratio is of the weights that have partners; what can share with no other layer is not counted. */
-const findingsOf = (
-  before: Model,
-  after: Model,
-  choices: readonly CompressionChoice<readonly SharePick[]>[],
-  { picks, cost, loss }: OptionAllocation<readonly SharePick[]>,
-): Finding[] => {
+const findingsOf = ({ before, after, choices, allocation, foldedBytes }: Outcome): Finding[] => {
+  const { picks, cost, loss } = allocation;
   const dense = sumCosts(choices.map(({ options }) => options[0]!.cost));
   const groups = picks.flatMap(({ data }) => data.map(({ group }) => group.sites.length));
   const shared = groups.filter((layers) => layers > 1);
@@ -44,14 +51,13 @@ const findingsOf = (
         parameters_after: cost.parameters,
         operations_before: dense.operations,
         operations_after: cost.operations,
-        bytes_before: bytesBefore!,
-        bytes_after: bytesAfter!,
         predicted_loss: loss,
       },
     },
     {
       kind: 'fact',
-      text: 'sharing saves bytes on disk; runtimes that fold constants hold mixed weights of every layer in memory, and operations are those above',
+      text: `constants take ${bytesAfter} bytes on disk instead of ${bytesBefore}, and ${bytesAfter! + foldedBytes} in the memory of runtimes that fold constants: these hold the mixed weights of every layer`,
+      facts: { bytes_before: bytesBefore!, bytes_after: bytesAfter!, memory_bytes_after: bytesAfter! + foldedBytes },
     },
   ];
 };
@@ -95,6 +101,7 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
   // Weights are made before any site is changed: they are read from the program.
   const made = [];
   const factored = new Map<string, FactoredWeight>();
+  let foldedBytes = 0;
   for (const pick of allocation.picks.flatMap(({ data }) => data)) {
     made.push({ pick, weights: await weightsOf(pick, choosing) });
     const [first, second] = pick.group.sites;
@@ -102,6 +109,7 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
   }
   for (const { pick, weights } of made) {
     const { group, label, loss } = pick;
+    foldedBytes += foldedElements(group.sites, weights) * (bitsOf(siteTensor(group.sites[0]!).dtype) / 8);
     shareSites(group.sites, weights);
     emit({ type: 'site-finished', stage: 'share', site: group.name, facts: { chosen: label, predicted_loss: loss } });
   }
@@ -121,8 +129,6 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
       signal,
     });
   const shared = { ...model, program };
-  return {
-    model: shared,
-    findings: [...findings, ...moments.findings, ...findingsOf(model, shared, choices, allocation)],
-  };
+  const outcome: Outcome = { before: model, after: shared, choices, allocation, foldedBytes };
+  return { model: shared, findings: [...findings, ...moments.findings, ...findingsOf(outcome)] };
 };

@@ -89,6 +89,17 @@ const shareBasis = (
   });
 };
 
+/** Whether layers mix what they share, so that a runtime that folds constants holds a weight for each. */
+const isMixed = ({ atoms, coefficients }: Pick<Extract<SharedWeights, { kind: 'atoms' }>, 'atoms' | 'coefficients'>) =>
+  atoms.length > 1 || coefficients.some(([factor]) => factor !== 1);
+
+/** Elements that a runtime holds beyond those that are stored, once it has folded constants. */
+export const foldedElements = (sites: readonly Site[], weights: SharedWeights): number => {
+  if (weights.kind === 'basis' || !isMixed(weights)) return 0;
+  const { rows, columns } = sites[0]!;
+  return (sites.length - weights.atoms.length) * rows * columns - sites.length * weights.atoms.length;
+};
+
 /** One atom read as it is, or several mixed by each layer: coefficients (1, atoms) times atoms (atoms, elements). */
 const shareAtoms = (
   sites: readonly Site[],
@@ -98,7 +109,7 @@ const shareAtoms = (
   if (!first || atoms.length === 0) throw internalError('atoms are shared by nothing, or there are none');
   const shape = siteTensor(first).shape;
   const size = first.rows * first.columns;
-  const plain = atoms.length === 1 && coefficients.every(([factor]) => factor === 1);
+  const plain = !isMixed({ atoms, coefficients });
   const held = new Float32Array(atoms.length * size);
   atoms.forEach((atom, index) => {
     held.set(arrayFor(first, atom, shape), index * size);

@@ -6,6 +6,7 @@ import { parseProgram } from '../../../src/ir/text/parse.ts';
 import { verify } from '../../../src/ir/verify.ts';
 import { matmul } from '../../../src/kernels/index.ts';
 import { Random } from '../../../src/random.ts';
+import { quantizeStage } from '../../../src/stages/quantize/index.ts';
 import { shareStage } from '../../../src/stages/share/index.ts';
 import { type SharingMethodName, sharingMethods } from '../../../src/stages/share/methods/index.ts';
 import type { SharedWeights, SharingInput } from '../../../src/stages/share/methods/method.ts';
@@ -137,6 +138,15 @@ describe('on a language model', () => {
       ({ name, uses }) => uses.length > 1 && /basis|shared/.test(name),
     );
     expect(several.length).toBeGreaterThan(0);
+    const sizes = findings.find(({ facts }) => facts?.memory_bytes_after !== undefined)!.facts as Record<
+      string,
+      number
+    >;
+    expect(sizes.bytes_after).toBe(measureCost(shared.program).storedBytes);
+    // What layers mix is held once for each of them; what they read as it is, once.
+    if (method === 'atoms' || method === 'linear')
+      expect(sizes.memory_bytes_after! / sizes.bytes_after!).toBeGreaterThan(1.05);
+    if (method === 'basis' || method === 'tied') expect(sizes.memory_bytes_after).toBe(sizes.bytes_after);
     const divergence = await klOf(shared, model, await tinyText(model, 'evaluation', 8));
     expect(divergence).toBeLessThan(1);
     expect(divergence).toBeGreaterThan(0);
@@ -196,6 +206,17 @@ describe('bad input', () => {
     await expect(
       share(model, { method: 'tied', ratio: 0.9, residual: false, own_factors: false }, context),
     ).rejects.toThrow('cannot be met');
+  });
+
+  test('a quantized model is refused with the reason', async () => {
+    const model = await tinyLlama();
+    const context = contextFor(model, await tinyText(model, 'calibration', 2));
+    const rounded = quantizeStage.options.parse({ method: 'rtn', weights: { bits: 4, group_size: 32 } });
+    const { model: packed } = await quantizeStage.run(model, rounded, context);
+    await expect(share(packed, {}, context)).rejects.toMatchObject({
+      message: 'no layers can share weights',
+      hint: expect.stringContaining('before quantizing'),
+    });
   });
 
   test('options are strict', () => {
