@@ -1,3 +1,4 @@
+import { hullSteps, lowerHull, undominated } from '../../analysis/budget/choice.ts';
 import {
   allocateOptions,
   type CostMeasure,
@@ -73,22 +74,59 @@ const tryOver = (found: Survey, choices: readonly EditChoice[], limit: Limit): S
   }
 };
 
+/**
+ * What a unit of the measure is worth at a limit: the loss that the last step along the front saves for it. 0 where
+ * everything fits.
+ */
+const priceAt = (found: Survey, choices: readonly EditChoice[], limit: Limit): number => {
+  const { measure } = limit;
+  const hulls = choices.map(({ options }) =>
+    lowerHull(undominated(options.map(({ cost, loss }) => ({ cost: cost[measure], loss })))),
+  );
+  let cost = hulls.reduce((sum, hull) => sum + hull[0]!.cost, 0);
+  let loss = hulls.reduce((sum, hull) => sum + hull[0]!.loss, 0);
+  const within = limit.most - (limit.kind === 'cost' ? found.costs.total[measure] - denseCost(choices)[measure] : 0);
+  for (const step of hullSteps(hulls)) {
+    if (limit.kind === 'cost' ? cost + step.cost > within : loss - step.saved < within) return step.rate;
+    cost += step.cost;
+    loss -= step.saved;
+  }
+  return 0;
+};
+
+/** The least loss of a choice together with what it costs at a price. */
+const priced = ({ options }: EditChoice, measure: CostMeasure, price: number): number =>
+  options.reduce((least, { cost, loss }) => Math.min(least, loss + price * cost[measure]), Number.POSITIVE_INFINITY);
+
+/** Whether deciding about a group as one is cheaper at a price than deciding about the parts that it lies in. */
+const isPromising = (found: Survey, group: EditChoice, measure: CostMeasure, price: number): boolean => {
+  const own = new Set(group.sites);
+  const touched = found.parts.filter(({ sites }) => sites.some(({ name }) => own.has(name)));
+  const now = touched.reduce((sum, { choice }) => sum + priced(choice, measure, price), 0);
+  const others = touched.flatMap(({ sites }) => sites.filter(({ name }) => !own.has(name)));
+  const then = others.reduce((sum, choice) => sum + priced(choice, measure, price), priced(group, measure, price));
+  return then < now;
+};
+
 /** What a limit leaves open: the loss within a cost, or the cost within a loss. */
 const objective = (limit: Limit, { loss, cost }: StructureAllocation): number =>
   limit.kind === 'cost' ? loss : cost[limit.measure];
 
 /**
  * One exact allocation over all parts within a limit. Layers that share are decided about together, which no separable
- * allocation knows: groups are taken in one after the other, each allocated over exactly, and stay where that is better.
+ * allocation knows: groups that are promising at the price of the budget are taken in one after the other, each allocated
+ * over exactly, and stay where that is better.
  * Where a constant loses both rows and columns, sums of savings count some elements twice: the limit is then lowered
  * until the true cost fits. @throws 'mismatch' when no options are small enough.
  */
 export const allocateStructure = (found: Survey, limit: Limit): StructureAllocation => {
   let groups: readonly EditChoice[] = [];
   let best = tryOver(found, choicesWith(found, groups), limit);
+  const price = best ? priceAt(found, best.choices, limit) : 0;
   for (const group of found.sharing) {
     const taken = new Set(groups.flatMap(({ sites }) => sites));
     if (group.sites.some((site) => taken.has(site))) continue;
+    if (best && !isPromising(found, group, limit.measure, price)) continue;
     const next = tryOver(found, choicesWith(found, [...groups, group]), limit);
     if (!next || (best && objective(limit, next) >= objective(limit, best))) continue;
     groups = [...groups, group];

@@ -3,7 +3,7 @@ import { writeCanonical } from '../write/canonical.ts';
 import { convolutionInput, costOf, type FactorForm, type FormOption, isSpatial, lossMeter } from './form.ts';
 
 /** Shares of the weight's elements that the numbers of terms offered come to. */
-const shares = [0.1, 0.2, 0.35, 0.5, 0.7] as const;
+const shares = [0.15, 0.3, 0.5] as const;
 
 /** Canonical: a convolution as three, of which the middle one looks at each channel by itself. */
 export const canonicalForm: FactorForm = {

@@ -14,7 +14,7 @@ export interface CanonicalFactors {
 }
 
 /** Passes of alternating least squares. */
-const passes = 60;
+const passes = 40;
 /** Added to the diagonal of the systems, as a share of their mean diagonal: terms that cancel out stay small. */
 const ridge = 1e-9;
 
