@@ -87,7 +87,7 @@ const castNumbers: Partial<Record<DataType, number>> = { float32: 1, float16: 10
 
 /**
  * Makes a graph compute the value named as the region's output by a copy of that region, whose inputs it finds by
- * name. Between floating-point types that are known and differ, a Cast stands.
+ * name; what it computes has the name from then on. Between floating-point types that are known and differ, a Cast stands.
  * @param constants numbers in place of some of the region's constants.
  */
 export const graft = (graph: Graph, region: Region, constants: ReadonlyMap<Value, Tensor> = new Map()): void => {
@@ -121,5 +121,10 @@ export const graft = (graph: Graph, region: Region, constants: ReadonlyMap<Value
     graph.insert(new Node({ op, domain, overload, inputs, outputs, attributes: new Map(attributes) }), before);
   }
   const made = cast(copies.get(region.output)!, typeOf(region.output), typeOf(old));
+  const { name } = old;
   replaceAllUses(old, made, { graph });
+  // An output of the graph has handed its name on by now; what is grafted later must find the new value, too.
+  if (old.name !== name) return;
+  old.name = fresh(name);
+  made.name = name;
 };

@@ -100,6 +100,23 @@ graph g(x: float32[N, 32]) -> (features) {
   for (const { alone, restored } of units) expect(Math.abs(alone! - restored!)).toBeGreaterThan(1e-6);
 });
 
+test('products that read each other directly are put back together', async () => {
+  const program = parseProgram(`program opset=21
+graph g(x: float32[N, 32]) -> (scores) {
+  w: float32[32, 32] = random(seed=1)
+  v: float32[32, 16] = random(seed=2)
+  u: float32[16, 5] = random(seed=3)
+  a: float32[N, 32] = MatMul(x, w) { name: "first", block: "0" }
+  b: float32[N, 16] = MatMul(a, v) { name: "second", block: "0" }
+  scores: float32[N, 5] = MatMul(b, u) { name: "last", block: "1" }
+}
+`);
+  const found = await attribute(program, changed(program, ['first', 'second', 'last'], 1.5));
+  expect(found.units).toHaveLength(3);
+  expect(found.divergence).toBeGreaterThan(1e-3);
+  expect(found.remaining).toBeLessThan(1e-6 * found.divergence);
+});
+
 test('errors along the graph begin where the first weight was changed', async () => {
   const program = network();
   const { along } = await attribute(program, changed(program, ['second']));
