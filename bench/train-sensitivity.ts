@@ -33,7 +33,7 @@ const { values: given } = parseArgs({
     measure: { type: 'boolean', default: false },
     model: { type: 'string', default: '' },
     samples: { type: 'string', default: '16' },
-    ridge: { type: 'string', default: '10' },
+    ridge: { type: 'string', default: '100' },
   },
 });
 
@@ -58,7 +58,7 @@ interface ReferenceSite {
 const keep = async (name: string, program: Program, natsOf: (site: Site) => number | undefined): Promise<void> => {
   const sites = findSites(program).filter((site) => natsOf(site) !== undefined);
   const measured: Measured = {
-    features: (await weightFeatures(sites)).map((row) => [...row]),
+    features: (await weightFeatures(program, sites)).map((row) => [...row]),
     nats: sites.map((site) => natsOf(site)!),
     magnitudes: sites.map(magnitudeOf),
   };

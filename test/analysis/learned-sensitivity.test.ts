@@ -6,11 +6,14 @@ import { findSites } from '../../src/analysis/sites.ts';
 import { cloneProgram } from '../../src/ir/clone.ts';
 import { tinyLlama } from '../stages/distill/workbench.ts';
 
-const blockSites = async () => findSites((await tinyLlama()).program).filter(({ block }) => block !== undefined);
+const blockSites = async () => {
+  const { program } = await tinyLlama();
+  return [program, findSites(program).filter(({ block }) => block !== undefined)] as const;
+};
 
 describe('features of weights', () => {
   test('are standardised over the weights of a model', async () => {
-    const rows = await weightFeatures(await blockSites());
+    const rows = await weightFeatures(...(await blockSites()));
     featureNames.forEach((name, feature) => {
       const values = rows.map((row) => row[feature]!);
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -29,13 +32,16 @@ describe('features of weights', () => {
         site,
         readSiteMatrix(site).map((value) => 2 * value),
       );
-    const [one, other] = [await learnedSensitivities(sitesOf(program)), await learnedSensitivities(sitesOf(twice))];
+    const [one, other] = [
+      await learnedSensitivities(program, sitesOf(program)),
+      await learnedSensitivities(twice, sitesOf(twice)),
+    ];
     for (const [name, value] of one) expect(other.get(name)).toBeCloseTo(value, 4);
   });
 });
 
 test('some weights are predicted to matter more than others, around one', async () => {
-  const values = [...(await learnedSensitivities(await blockSites())).values()];
+  const values = [...(await learnedSensitivities(...(await blockSites()))).values()];
   const logs = values.map(Math.log);
   expect(logs.reduce((sum, value) => sum + value, 0) / logs.length).toBeCloseTo(0, 6);
   expect(Math.max(...values) / Math.min(...values)).toBeGreaterThan(2);

@@ -1,6 +1,9 @@
+import { cloneProgram } from '../../ir/clone.ts';
+import { foldBatchNormalization } from '../../ir/edit/fold-batch-normalization.ts';
+import type { Program } from '../../ir/graph.ts';
 import { svd } from '../../kernels/index.ts';
 import { readSiteMatrix } from '../site-weights.ts';
-import type { Site } from '../sites.ts';
+import { findSites, type Site } from '../sites.ts';
 
 /** What is looked at of a weight: its size, spectrum, spread and place; none of it needs data. */
 export const featureNames = [
@@ -80,16 +83,30 @@ const standardise = (rows: readonly Float64Array[]): void => {
   }
 };
 
+/** Weights of sites by name, with the normalisations that follow them in. */
+const foldedWeights = (program: Program): Map<string, Float32Array> => {
+  const folded = cloneProgram(program);
+  foldBatchNormalization(folded);
+  return new Map(findSites(folded).map((site) => [site.name, readSiteMatrix(site)]));
+};
+
 /**
- * Features of weights of one model (see `featureNames`), each standardised over the given sites, which are to be in
+ * Features of weights of one program (see `featureNames`), each standardised over the given sites, which are to be in
  * execution order.
  */
-export const weightFeatures = async (sites: readonly Site[], signal?: AbortSignal): Promise<Float64Array[]> => {
+export const weightFeatures = async (
+  program: Program,
+  sites: readonly Site[],
+  signal?: AbortSignal,
+): Promise<Float64Array[]> => {
+  const folded = foldedWeights(program);
   const places = placesIn(sites);
   const rows: Float64Array[] = [];
   for (const [index, site] of sites.entries()) {
     signal?.throwIfAborted();
-    const w = readSiteMatrix(site);
+    const own = readSiteMatrix(site);
+    const known = folded.get(site.name);
+    const w = known?.length === own.length ? known : own;
     const meanSquare = w.reduce((sum, value) => sum + value ** 2, 0) / w.length;
     const { s } = await svd(Float64Array.from(w), site.rows, site.columns, { signal });
     const depth = sites.length > 1 ? index / (sites.length - 1) : 0.5;

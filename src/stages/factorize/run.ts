@@ -106,7 +106,7 @@ export const runFactorize = async (
       message: 'no weight can be factorised',
       hint: [...new Set(kept.values())].slice(0, 3).join('; ') || 'The model has no weight products.',
     });
-  const learned = options.allocation === 'learned' ? await learnedSensitivities(chosen, signal) : undefined;
+  const learned = options.allocation === 'learned' ? await learnedSensitivities(program, chosen, signal) : undefined;
   const moments = await (learned ? inputMomentsOf : momentsOf)(program, chosen, context);
   const spectra = new Spectra((site) => spectrumOf(site, moments.of(site), options.method, signal), maxMemoryBytes);
   const choices: CompressionChoice<RankChoice>[] = [];

@@ -43,6 +43,7 @@ export const extraFacts = async (
     : new Map<number, number>();
   const learned = asked('learned')
     ? await learnedSensitivities(
+        program,
         units.map((unit) => unit.sites[0]),
         context.signal,
       )
