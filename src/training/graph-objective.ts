@@ -10,9 +10,10 @@ import { type Batch, type BatchSample, collate, readSample, SampleOrder } from '
 import type { BlockwiseOptions } from './blockwise-step.ts';
 import type { Generator, Writing } from './generator.ts';
 import { buildLoss, type LossPlan, lossInputs } from './loss-graph.ts';
-import type { BatchGradient, BatchLoss, Objective } from './objective.ts';
+import type { BatchGradient, BatchLoss, Memory, Objective } from './objective.ts';
 import type { ParameterSet } from './parameters.ts';
 import type { Rationale } from './rationale.ts';
+import { Replay } from './replay.ts';
 import type { RunLoss } from './run-loss.ts';
 import { buildStepProgram, type Precision } from './step-program.ts';
 import { type ObjectivePrograms, StepRunner } from './step-runner.ts';
@@ -35,9 +36,7 @@ export interface GraphObjectiveOptions {
   /** Samples of a step, and how many of them are run at once. */
   readonly batch: number;
   /** Samples that the student writes; undefined: none. */
-  readonly generation?:
-    | { readonly generator: Generator; readonly share: number; readonly writing: Writing }
-    | undefined;
+  readonly generation?: Generation | undefined;
   readonly rationale?: Rationale | undefined;
   readonly microBatch: number;
   /** Take gradients block by block; undefined: all at once. */
@@ -46,6 +45,15 @@ export interface GraphObjectiveOptions {
   readonly engine: Engine;
   readonly session: SessionOptions;
   readonly signal: AbortSignal;
+}
+
+export interface Generation {
+  readonly generator: Generator;
+  /** Of the samples of a step. */
+  readonly share: number;
+  /** Chance of a written sample to be one of an earlier step. */
+  readonly replay: number;
+  readonly writing: Writing;
 }
 
 export const buildPrograms = (
@@ -76,6 +84,7 @@ export class GraphObjective implements Objective {
   readonly #binding: Binding;
   readonly #order: SampleOrder;
   readonly #runner: StepRunner;
+  readonly #replay = new Replay();
 
   private constructor(options: GraphObjectiveOptions, runner: StepRunner) {
     this.#options = options;
@@ -95,6 +104,10 @@ export class GraphObjective implements Objective {
 
   close(): Promise<void> {
     return this.#runner.close();
+  }
+
+  get memory(): Memory | undefined {
+    return (this.#options.generation?.replay ?? 0) > 0 ? this.#replay : undefined;
   }
 
   async gradient(step: number): Promise<BatchGradient> {
@@ -136,15 +149,18 @@ export class GraphObjective implements Objective {
   async #written(samples: readonly BatchSample[], step: number): Promise<BatchSample[]> {
     const { generation, seed } = this.#options;
     if (!generation) return [...samples];
-    const { generator, share, writing } = generation;
+    const { generator, share, replay, writing } = generation;
     const leaves = await this.#runner.leaves();
     const count = Math.round(share * samples.length);
     const written: BatchSample[] = [];
     for (const [place, known] of samples.entries()) {
       const random = new Random(seed, `generated sample ${place} of step ${step}`);
       if (place >= count) written.push(known);
+      else if (replay > 0 && this.#replay.size > 0 && random.float() < replay)
+        written.push({ ...this.#replay.draw(random), origin: 'generated' });
       else {
         const sample = await generator.write(known.sample, leaves, writing, random);
+        if (replay > 0) this.#replay.add({ index: known.index, sample });
         written.push({ index: known.index, sample, origin: 'generated' });
       }
     }

@@ -214,12 +214,16 @@ class TrainingRun {
       bestStep: this.#bestStep,
       failures: this.#failures,
     };
-    this.#options.store.put(stateKey, encodeState({ step: this.#step, buffers: this.#buffers, facts }));
+    const { memory } = this.#options.objective;
+    const buffers = [...this.#buffers, ...(memory ? [memory.toBits()] : [])];
+    this.#options.store.put(stateKey, encodeState({ step: this.#step, buffers, facts }));
   }
 
   #restore(bytes: Uint8Array): void {
-    const { step, buffers, facts } = decodeState(bytes);
+    const { step, buffers: kept, facts } = decodeState(bytes);
     const own = this.#buffers;
+    const { memory } = this.#options.objective;
+    const buffers = memory ? kept.slice(0, -1) : kept;
     if (buffers.length !== own.length || buffers.some(({ length }, index) => length !== own[index]?.length))
       throw new CompressError({
         code: 'malformed',
@@ -229,6 +233,7 @@ class TrainingRun {
     own.forEach((buffer, index) => {
       buffer.set(buffers[index]!);
     });
+    memory?.restore(kept.at(-1)!);
     const known = (value: number | undefined): number | undefined =>
       Number.isNaN(value ?? Number.NaN) ? undefined : value;
     this.#step = step;

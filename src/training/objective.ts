@@ -15,11 +15,18 @@ export interface BatchGradient extends BatchLoss {
   readonly gradients: readonly Float32Array[];
 }
 
-/** What training makes smaller. All results follow from the parameters and the step number alone. */
+/** What training makes smaller. All results follow from the parameters, the step number and what it remembers. */
 export interface Objective {
   readonly parameters: ParameterSet;
   /** Mean loss of the batch of a step (from 1) and its gradient under the present parameters. */
   gradient(step: number): Promise<BatchGradient>;
   /** The figure to judge by (lower is better) under the present parameters; undefined where nothing is held out. */
   validate(): Promise<number | undefined>;
+  /** What it remembers beside the parameters, as bits that a checkpoint keeps. */
+  readonly memory?: Memory | undefined;
+}
+
+export interface Memory {
+  toBits(): Float32Array;
+  restore(bits: Float32Array): void;
 }

@@ -106,6 +106,12 @@ export const distillInput = z.strictObject({
       prompt: count.default(16).describe('Tokens of the data that a generated sample begins with.'),
       tokens: count.default(64).describe('Tokens that are generated.'),
       temperature: positive.default(1).describe('Of sampling.'),
+      replay: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0)
+        .describe('Chance of such a sample to be one that was generated in an earlier step, instead of a new one.'),
     })
     .optional()
     .describe('Learn on texts that the student itself writes, as the teacher judges them.'),

@@ -66,6 +66,7 @@ export interface OnPolicyOptions {
   readonly prompt: number;
   readonly tokens: number;
   readonly temperature: number;
+  readonly replay: number;
 }
 
 /** Weight of tokens between two markers (Hsieh et al. 2023, Distilling Step-by-Step, section 3.2). */

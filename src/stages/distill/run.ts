@@ -170,8 +170,7 @@ const trainStudent = async (request: TrainRequest): Promise<StageResult> => {
       session,
       signal,
       rationale: await rationaleOf(options.rationale, student),
-      generation: generator &&
-        options.onPolicy && { generator, share: options.onPolicy.share, writing: options.onPolicy },
+      generation: generator && options.onPolicy && { ...options.onPolicy, generator, writing: options.onPolicy },
     },
     run.programs,
   );

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../src/artifact/open.ts';
+import { onnxruntimeEngine } from '../../../src/execution/onnxruntime.ts';
+import type { Engine } from '../../../src/execution/session.ts';
 import { captureModel } from '../../../src/recipe/capture-model.ts';
 import type { RunEvent } from '../../../src/recipe/events.ts';
 import { dropLayers } from '../../../src/stages/distill/drop-layers.ts';
+import type { StageContext } from '../../../src/stages/stage.ts';
 import { isCapture } from '../../../src/training/capture/read.ts';
 import { fixture } from '../../recipe/tiny-run.ts';
 import { contextFor, distil, klOf, tinyLlama, tinyText } from './workbench.ts';
@@ -137,6 +140,46 @@ describe('samples that the student writes', () => {
     const first = await losses(1);
     expect(await losses(1)).toEqual(first);
     expect(await losses(2)).not.toEqual(first);
+  });
+
+  it('may be those of earlier steps, and a run that was killed goes on with the same ones', async () => {
+    const original = await tinyLlama();
+    const data = await tinyText(original, 'calibration', 12);
+    const replayed = { ...written, steps: 30, on_policy: { ...written.on_policy, replay: 0.7 } };
+    const kept = new Map<string, Uint8Array>();
+    const checkpoints = {
+      get: (key: string) => kept.get(key),
+      put: (key: string, bytes: Uint8Array) => void kept.set(key, bytes),
+    };
+    let runs = 0;
+    const counted = (): Engine => ({
+      ...onnxruntimeEngine,
+      open: async (...given) => {
+        const session = await onnxruntimeEngine.open(...given);
+        const isGenerator = session.outputNames.length === 1 && session.outputNames[0]!.startsWith('generate');
+        return {
+          ...session,
+          run: (...fed) => {
+            if (isGenerator) runs++;
+            return session.run(...fed);
+          },
+        };
+      },
+    });
+    const runWith = async (changes: Partial<StageContext>): Promise<Record<number, number>> => {
+      const events: RunEvent[] = [];
+      await distil(original, replayed, contextFor(original, data, { events, engine: counted(), ...changes }));
+      return Object.fromEntries(
+        events.flatMap((event) => (event.type === 'training-step' ? [[event.step, event.loss]] : [])),
+      );
+    };
+    const whole = await runWith({ checkpoints });
+    const tokensEach = written.on_policy.tokens;
+    expect(runs / tokensEach).toBeGreaterThanOrEqual(2);
+    expect(runs / tokensEach).toBeLessThan(0.6 * 2 * replayed.steps);
+    const resumed = await runWith({ checkpoints });
+    expect(Object.keys(resumed).map(Number)).toEqual([26, 27, 28, 29, 30]);
+    for (const [step, loss] of Object.entries(resumed)) expect(loss).toBe(whole[Number(step)]);
   });
 
   it('have no labels', async () => {
