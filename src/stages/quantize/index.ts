@@ -22,7 +22,11 @@ export const quantizeStage: Stage<QuantizeOptions> = {
   summary:
     'store weights in 2 to 8 bits (auto, rtn, gptq, gptaq, foem, qronos, curvature), compute in int8 (static, dynamic), or convert to float16/bfloat16',
   options: quantizeOptions,
-  needsCalibration: (options) => options.kind === 'static' || (options.kind === 'weights' && looksAtInputs(options)),
+  needsCalibration: (options) =>
+    options.kind === 'static' ||
+    (options.kind === 'weights' && looksAtInputs(options)) ||
+    (options.kind === 'dynamic' &&
+      (typeof options.smooth === 'number' || (options.method !== 'auto' && methodNeedsInputs(options.method)))),
   plan: planQuantize,
   run: runQuantize,
 };

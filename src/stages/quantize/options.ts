@@ -231,11 +231,18 @@ export const quantizeOptions = quantizeInput.transform((input, issues): Quantize
   const eightBits = bits === 8 && Object.keys(input.weights ?? {}).length === 1;
   refuseKeys(
     input,
-    namesOf(weightKeys).filter((key) => !(key === 'weights' && eightBits)),
+    namesOf(weightKeys).filter((key) => key !== 'method' && !(key === 'weights' && eightBits)),
     why,
     issues,
   );
-  const patterns = { targets: input.targets ?? ['*'], ignore: input.ignore ?? [] };
+  const method = input.method ?? 'rtn';
+  if (method !== 'rtn' && (activations.weightBits !== 8 || activations.granularity !== 'channel'))
+    issues.addIssue({
+      code: 'custom',
+      message: `"${method}" rounds to ±127 with one scale per channel: leave per_channel and reduce_range as they are`,
+      path: ['method'],
+    });
+  const patterns = { targets: input.targets ?? ['*'], ignore: input.ignore ?? [], method };
   if (activations.mode === 'static') {
     const { mode: kind, ...settings } = activations;
     return { kind, ...settings, ...patterns };

@@ -13,6 +13,7 @@ import { predictedRatio } from './integer/predict.ts';
 import { probeSites } from './integer/probe.ts';
 import type { DynamicOptions } from './options.ts';
 import { prepareProgram } from './prepare/prepare.ts';
+import { roundWeights } from './round-weights.ts';
 import { smoothProgram } from './smooth/run.ts';
 import { weightLimit } from './weight-store.ts';
 
@@ -53,10 +54,10 @@ const smoothDynamic = async (
   context: StageContext,
 ): Promise<readonly Finding[]> => {
   const { smooth, weightBits, granularity } = options;
-  if (smooth === 'none') return [];
+  if (smooth === 'none' || (smooth === 'auto' && !context.calibration)) return [];
   const input = { kind: options.perToken ? 'row' : 'run' } as const;
   const { chosen } = selectSites(findSites(program), options);
-  const request = { choice: smooth, input, limit: weightLimit(weightBits), granularity };
+  const request = { choice: smooth, input, limit: weightLimit(weightBits), granularity, isFloat: () => true };
   return smoothProgram(program, chosen, request, context);
 };
 
@@ -71,8 +72,10 @@ export const quantizeDynamic = async (
   options: DynamicOptions,
   context: StageContext,
 ): Promise<StageResult> => {
-  const { program, findings } = prepareProgram(model.program);
-  const smoothed = await smoothDynamic(program, options, context);
+  const prepared = prepareProgram(model.program);
+  const smoothed = await smoothDynamic(prepared.program, options, context);
+  const rounded = await roundWeights({ ...model, program: prepared.program }, options, context);
+  const { program } = rounded.model;
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const lossy = await findLossy(program, chosen, options, context);
   const sites = chosen.filter((site) => !lossy.has(site));
@@ -85,5 +88,8 @@ export const quantizeDynamic = async (
     const kind = site.rows * site.columns < smallestWorthwhile ? 'fact' : 'fallback';
     return { kind, text: `kept in float: ${reason}`, site: site.name };
   });
-  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...smoothed, ...kept] };
+  return {
+    model: { ...model, program },
+    findings: [...prepared.findings, ...unmatched, ...smoothed, ...rounded.findings, ...kept],
+  };
 };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { RoundingMethodName } from '../methods/index.ts';
 import { rangeMethodNames } from './ranges/table.ts';
 import type { SmoothChoice } from './smooth/search.ts';
 
@@ -52,8 +53,13 @@ export interface SitePatterns {
   readonly ignore: readonly string[];
 }
 
-export type StaticOptions = Omit<StaticActivations, 'mode'> & SitePatterns;
-export type DynamicOptions = Omit<DynamicActivations, 'mode'> & SitePatterns;
+/** How the integers of weights are chosen. */
+export interface WeightRounding {
+  readonly method: RoundingMethodName | 'auto';
+}
+
+export type StaticOptions = Omit<StaticActivations, 'mode'> & SitePatterns & WeightRounding;
+export type DynamicOptions = Omit<DynamicActivations, 'mode'> & SitePatterns & WeightRounding;
 
 /** Percentile that a recipe gets which names the method alone. */
 const defaultPercentile = 99.999;
@@ -82,7 +88,7 @@ const reduceRange = z
 const smoothInput = z
   .union([z.enum(['none', 'auto']), z.number().min(0).max(1)])
   .describe(
-    'Scale the inputs of matrix products channel by channel, and their weights the other way, so that one range suits all channels (SmoothQuant): folded into norms and products before where the graph allows. auto: the strength of least output error for each input; a number: this strength everywhere, 0.5 as published.',
+    'Scale the inputs of matrix products channel by channel, and their weights the other way, so that one range suits all channels (SmoothQuant): folded into norms and products before where the graph allows. auto (default): the strength of least output error for each input, by calibration data where there are some; a number: this strength everywhere, 0.5 as published; none.',
   );
 
 const staticInput = z
@@ -101,7 +107,7 @@ const staticInput = z
     per_channel: perChannel,
     weight_type: weightType.optional(),
     reduce_range: reduceRange,
-    smooth: smoothInput.default('none'),
+    smooth: smoothInput.default('auto'),
     head: z
       .enum(['float', 'quantized'])
       .default('float')
@@ -129,7 +135,7 @@ const dynamicInput = z
       .describe(
         'One scale for each token (row) that a matrix product reads (default), or false for one for the whole tensor.',
       ),
-    smooth: smoothInput.default('none'),
+    smooth: smoothInput.default('auto'),
     least_snr: z
       .number()
       .min(0)

@@ -19,6 +19,7 @@ import { insertWeight, scaleFloors } from './qdq/insert-weights.ts';
 import { integerOperatorOf } from './qdq/operators.ts';
 import { planQdq, type QdqPlan } from './qdq/plan.ts';
 import { hullOf, type Range } from './ranges/range-method.ts';
+import { roundWeights } from './round-weights.ts';
 import { smoothProgram } from './smooth/run.ts';
 import { WeightStore, weightLimit } from './weight-store.ts';
 
@@ -102,8 +103,16 @@ const smoothStatic = async (
   if (smooth === 'none') return [];
   const { chosen } = selectSites(findSites(program), options);
   const input = { kind: 'static', type, symmetric } as const;
-  const request = { choice: smooth, input, limit: weightLimit(weightBits), granularity };
-  return smoothProgram(program, chosen, request, context);
+  const products = chosen.filter((site) => productOps.has(site.op));
+  const { integerMade } = planQdq(program, products, options);
+  const request = {
+    choice: smooth,
+    input,
+    limit: weightLimit(weightBits),
+    granularity,
+    isFloat: (value: Value) => !integerMade.has(value),
+  };
+  return smoothProgram(program, products, request, context);
 };
 
 /** Puts integers, scales and their operators into the program. */
@@ -151,8 +160,10 @@ export const quantizeStatic = async (
   options: StaticOptions,
   context: StageContext,
 ): Promise<StageResult> => {
-  const { program, findings } = prepareProgram(model.program);
-  const smoothed = await smoothStatic(program, options, context);
+  const prepared = prepareProgram(model.program);
+  const smoothed = await smoothStatic(prepared.program, options, context);
+  const rounded = await roundWeights({ ...model, program: prepared.program }, options, context);
+  const { program } = rounded.model;
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const products = chosen.filter((site) => productOps.has(site.op));
   const calibrated = await calibrate(program, products, options, context);
@@ -164,5 +175,8 @@ export const quantizeStatic = async (
   const kept = [...calibrated.unobserved].map(
     ([site, reason]): Finding => ({ kind: 'fallback', text: `kept in float: ${reason}`, site: site.name }),
   );
-  return { model: { ...model, program }, findings: [...findings, ...unmatched, ...smoothed, ...kept] };
+  return {
+    model: { ...model, program },
+    findings: [...prepared.findings, ...unmatched, ...smoothed, ...rounded.findings, ...kept],
+  };
 };

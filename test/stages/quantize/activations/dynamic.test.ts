@@ -277,15 +277,22 @@ describe('a site that would lose too much', () => {
   );
 
   test('is kept and reported when calibration data show it', async () => {
-    const { program, findings } = await quantize(wide, {}, normalSamples('x', [4, 16]));
+    const { program, findings } = await quantize(wide, { smooth: 'none' }, normalSamples('x', [4, 16]));
     expect(findings).toEqual([expect.objectContaining({ kind: 'fallback', site: 'uneven' })]);
     expect(findings[0]!.text).toMatch(/signal-to-noise ratio of -?\d+\.\d dB/);
     expect(findSites(program).map((site) => site.name)).toEqual(['uneven']);
   });
 
   test('is quantized when the limit allows it', async () => {
-    const { findings } = await quantize(wide, { leastSnrDb: 0 }, normalSamples('x', [4, 16]));
+    const options = { leastSnrDb: 0, smooth: 'none' } as const;
+    const { findings } = await quantize(wide, options, normalSamples('x', [4, 16]));
     expect(findings).toEqual([]);
+  });
+
+  test('loses little once smoothing has levelled the channels of its input', async () => {
+    const { program, findings } = await quantize(wide, {}, normalSamples('x', [4, 16]));
+    expect(findings.map(({ kind }) => kind)).toEqual(['fact']);
+    expect(findSites(program)).toEqual([]);
   });
 
   test('is kept without data when its weights are a thousandfold apart', async () => {

@@ -304,7 +304,7 @@ graph main(x: float32[1, 4], first: bool[]) -> (y) {
   test('are quantized by the runs that take them', async () => {
     const samples = [sample(1, 1), sample(2, 0), sample(3, 1), sample(4, 0)];
     const { program: quantized, findings } = await quantize(program, samples);
-    expect(findings).toEqual([]);
+    expect(findings.filter(({ kind }) => kind !== 'fact')).toEqual([]);
     for (const node of [...nodesWithin(quantized.graph)].filter((candidate) => candidate.op === 'MatMul'))
       expect(node.inputs[1]!.producer!.op).toBe('DequantizeLinear');
     for (const each of samples) {

@@ -47,13 +47,13 @@ export const contextOf = (calibration: Dataset | undefined, events: RunEvent[] =
   signal: new AbortController().signal,
 });
 
-const everySite = { targets: ['*'], ignore: [] };
+const everySite = { targets: ['*'], ignore: [], method: 'rtn' } as const;
 
 /** Default options of static quantization with changes. */
 export const staticOptions = (changes: Partial<StaticOptions> = {}): StaticOptions => {
   const { mode, ...settings } = normaliseActivations('static') as { mode: 'static' } & Omit<
     StaticOptions,
-    'targets' | 'ignore'
+    'targets' | 'ignore' | 'method'
   >;
   return { ...settings, ...everySite, ...changes };
 };
@@ -62,7 +62,7 @@ export const staticOptions = (changes: Partial<StaticOptions> = {}): StaticOptio
 export const dynamicOptions = (changes: Partial<DynamicOptions> = {}): DynamicOptions => {
   const { mode, ...settings } = normaliseActivations('dynamic') as { mode: 'dynamic' } & Omit<
     DynamicOptions,
-    'targets' | 'ignore'
+    'targets' | 'ignore' | 'method'
   >;
   return { ...settings, ...everySite, ...changes };
 };

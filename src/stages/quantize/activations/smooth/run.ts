@@ -15,7 +15,11 @@ import type { OutputProblem } from './output-error.ts';
 import { type ChosenDivisors, divisorsAt, type SmoothChoice, searchDivisors } from './search.ts';
 
 /** How inputs and weights will be rounded after smoothing. */
-export type SmoothRequest = Pick<OutputProblem, 'input' | 'limit' | 'granularity'> & { readonly choice: SmoothChoice };
+export interface SmoothRequest extends Pick<OutputProblem, 'input' | 'limit' | 'granularity'> {
+  readonly choice: SmoothChoice;
+  /** False for values that integer operators make: a division would make floats of them again. */
+  readonly isFloat: (value: Value) => boolean;
+}
 
 /** Most rows of an input that a strength is judged on, and the least. */
 const [mostRows, leastRows] = [384, 48];
@@ -39,14 +43,14 @@ const canSmooth = (site: Site): boolean =>
   site.weight.uses.length === 1 &&
   site.node.inputs[site.weightIndex] === site.weight;
 
-const smoothInputs = (program: Program, sites: readonly Site[]): SmoothInput[] => {
+const smoothInputs = (program: Program, sites: readonly Site[], { isFloat }: SmoothRequest): SmoothInput[] => {
   const outputs = new Set([...graphsWithin(program.graph)].flatMap((graph) => graph.outputs));
   const byInput = new Map<Value, Site[]>();
   for (const site of sites) if (canSmooth(site)) byInput.set(site.input, [...(byInput.get(site.input) ?? []), site]);
-  return [...byInput].map(([value, readers]) => {
+  return [...byInput].flatMap(([value, readers]) => {
     const alone = value.uses.length === readers.length && !outputs.has(value);
     const folding = alone ? traceScaling(value, -1, outputs) : undefined;
-    return { value, readers, folding, channels: readers[0]!.columns };
+    return folding || isFloat(value) ? [{ value, readers, folding, channels: readers[0]!.columns }] : [];
   });
 };
 
@@ -97,12 +101,12 @@ const chooseDivisors = async (
   return folding || found.errorAfter < worthwhile * found.errorBefore ? found : undefined;
 };
 
-const summary = (chosen: readonly ChosenDivisors[], all: number, computed: number): Finding => {
-  if (chosen.length === 0) return { kind: 'fact', text: 'smoothing lowers the error of no output' };
+const summary = (chosen: readonly ChosenDivisors[], all: number, computed: number): Finding[] => {
+  if (chosen.length === 0) return [];
   const before = decibels(average(chosen.map(({ errorBefore }) => errorBefore)));
   const after = decibels(average(chosen.map(({ errorAfter }) => errorAfter)));
   const text = `smoothed ${chosen.length} of ${all} inputs of products (${chosen.length - computed} folded, ${computed} divided while running): their outputs go from ${before} to ${after}`;
-  return { kind: 'fact', text };
+  return [{ kind: 'fact', text }];
 };
 
 /**
@@ -119,7 +123,7 @@ export const smoothProgram = async (
   request: SmoothRequest,
   context: StageContext,
 ): Promise<Finding[]> => {
-  const inputs = smoothInputs(program, sites);
+  const inputs = smoothInputs(program, sites, request);
   if (inputs.length === 0) return [];
   const samples = await observeInputs(program, inputs, context);
   const names = nameSource(program.graph);
@@ -137,5 +141,5 @@ export const smoothProgram = async (
     chosen.push(found);
     if (!folding) computed++;
   }
-  return [summary(chosen, inputs.length, computed)];
+  return summary(chosen, inputs.length, computed);
 };

@@ -95,6 +95,18 @@ describe('the search for a strength', () => {
   });
 });
 
+describe('weights', () => {
+  it('are rounded by the method that is asked for, and closer to what they were for', async () => {
+    const context = contextOf(datasetOf(samples));
+    const by = async (method: 'rtn' | 'gptq') =>
+      (await quantizeDynamic(modelOf(program), dynamicOptions({ method, leastSnrDb: 0 }), context)).model.program;
+    const [nearest, repaired] = [await by('rtn'), await by('gptq')];
+    expect(opsOf(repaired)).toEqual(opsOf(nearest));
+    expect(encodeProgram(repaired)).not.toEqual(encodeProgram(nearest));
+    expect(await relativeDifference(program, repaired, samples[5]!)).toBeLessThan(0.02);
+  });
+});
+
 describe('the sample of an input', () => {
   it('keeps rows that were seen, evenly many, and each run’s largest one', () => {
     const sample = new InputSample(2, 4, 0);
@@ -135,7 +147,7 @@ describe('smoothing', () => {
     relativeDifference(program, quantized, samples[5]!);
 
   it('lowers the error of static quantization without another operator', async () => {
-    const plain = await quantizeStatic(modelOf(program), staticOptions(), context);
+    const plain = await quantizeStatic(modelOf(program), staticOptions({ smooth: 'none' }), context);
     const smooth = await quantizeStatic(modelOf(program), staticOptions({ smooth: 'auto' }), context);
     expect(opsOf(smooth.model.program)).toEqual(opsOf(plain.model.program));
     expect(await errorOf(smooth.model.program)).toBeLessThan(await errorOf(plain.model.program));
@@ -144,7 +156,7 @@ describe('smoothing', () => {
 
   it('lowers the error of dynamic quantization, and gives the same bytes again', async () => {
     const options = dynamicOptions({ perToken: false, leastSnrDb: 0 });
-    const plain = await quantizeDynamic(modelOf(program), options, context);
+    const plain = await quantizeDynamic(modelOf(program), { ...options, smooth: 'none' }, context);
     const smooth = await quantizeDynamic(modelOf(program), { ...options, smooth: 'auto' }, context);
     expect(await errorOf(smooth.model.program)).toBeLessThan(await errorOf(plain.model.program));
     const again = await quantizeDynamic(modelOf(program), { ...options, smooth: 'auto' }, context);
@@ -152,14 +164,19 @@ describe('smoothing', () => {
   });
 
   it('changes nothing at strength zero', async () => {
-    const plain = await quantizeStatic(modelOf(program), staticOptions(), context);
+    const plain = await quantizeStatic(modelOf(program), staticOptions({ smooth: 'none' }), context);
     const zero = await quantizeStatic(modelOf(program), staticOptions({ smooth: 0 }), context);
     expect(encodeProgram(zero.model.program)).toEqual(encodeProgram(plain.model.program));
   });
 
-  it('needs calibration data', async () => {
+  it('by default needs no calibration data in dynamic quantization', async () => {
+    const { findings } = await quantizeDynamic(modelOf(program), dynamicOptions(), contextOf(undefined));
+    expect(findings).toEqual([]);
+  });
+
+  it('at a given strength needs calibration data', async () => {
     await expect(
-      quantizeDynamic(modelOf(program), dynamicOptions({ smooth: 'auto' }), contextOf(undefined)),
+      quantizeDynamic(modelOf(program), dynamicOptions({ smooth: 0.5 }), contextOf(undefined)),
     ).rejects.toThrow(/smoothing needs calibration data/);
   });
 });
