@@ -38,6 +38,14 @@ export interface ProgramVariant {
   edit(part: Graph): void;
 }
 
+/** The divergence of a variant from the reference. */
+export interface VariantDivergence {
+  /** Mean, in nats an item. */
+  readonly nats: number;
+  /** Nats of each run over the items of a mean run: their mean is `nats`. */
+  readonly runs: Float64Array;
+}
+
 export interface VariantRequest {
   readonly program: Program;
   /** The program whose outputs the divergence is taken from: it has outputs of the same names. */
@@ -142,12 +150,12 @@ export const measureDivergences = async (request: MeasureRequest): Promise<void>
 };
 
 /**
- * Measures the divergence of each variant of a program, in nats an item, from a reference; by name. What lies before a
+ * Measures the divergence of each variant of a program from a reference; by name. What lies before a
  * variant's block is computed once. For samples with carried state, the state stays that of the unchanged program.
  */
-export const measureVariants = async (request: VariantRequest): Promise<Map<string, number>> => {
+export const measureVariants = async (request: VariantRequest): Promise<Map<string, VariantDivergence>> => {
   const { program, reference, dataset, context, blocks, variants } = request;
-  const found = new Map<string, number>();
+  const found = new Map<string, VariantDivergence>();
   const readings = outputReadings(reference, await carriedOutputs(dataset));
   const wanted = new Set(readings.map(({ value }) => value.name));
   const outputs = program.graph.outputs.filter(({ name }) => wanted.has(name));
@@ -158,10 +166,12 @@ export const measureVariants = async (request: VariantRequest): Promise<Map<stri
       async (visit) => {
         for (const { name, from, edit } of variants) {
           if (from !== visit.block.index) continue;
-          const nats = await visit.lendEdited(edit, (compute) =>
-            meanDivergence(visit, compute, new Map(), { references, readings }),
+          const runs = await visit.lendEdited(edit, (compute) =>
+            runDivergences(visit, compute, new Map(), { references, readings }),
           );
-          found.set(name, nats);
+          const perRun = runs.map((nats) => (nats * runs.length) / Math.max(1, references.items));
+          const nats = perRun.reduce((sum, value) => sum + value, 0) / Math.max(1, runs.length);
+          found.set(name, { nats, runs: perRun });
           const counted = { done: found.size, total: variants.length, unit: 'variants', item: name };
           context.emit({ type: 'progress', task: 'measuring: one site at a time', ...counted });
         }
@@ -219,16 +229,27 @@ export const withJointDivergence = async (
   );
 };
 
-const meanDivergence = async (
+/** Nats of each run. */
+const runDivergences = async (
   visit: SuffixVisit,
   compute: SuffixRun,
   constants: ReadonlyMap<string, NumericArray>,
   { references, readings }: { readonly references: References; readonly readings: readonly OutputReading[] },
-): Promise<number> => {
-  let nats = 0;
+): Promise<Float64Array> => {
+  const nats = new Float64Array(visit.runCount);
   for (let run = 0; run < visit.runCount; run++)
-    nats += await divergenceOf(readings, references.of(run), await compute(run, constants));
-  return nats / Math.max(1, references.items);
+    nats[run] = await divergenceOf(readings, references.of(run), await compute(run, constants));
+  return nats;
+};
+
+const meanDivergence = async (
+  visit: SuffixVisit,
+  compute: SuffixRun,
+  constants: ReadonlyMap<string, NumericArray>,
+  surroundings: { readonly references: References; readonly readings: readonly OutputReading[] },
+): Promise<number> => {
+  const runs = await runDivergences(visit, compute, constants, surroundings);
+  return runs.reduce((sum, nats) => sum + nats, 0) / Math.max(1, surroundings.references.items);
 };
 
 const measureIn = async (

@@ -28,12 +28,14 @@ interface ReportedSite {
   readonly restored?: number;
   readonly caused?: number;
   readonly share?: number;
+  /** Standard error of the share over the samples. */
+  readonly share_error?: number;
 }
 
 const reported = ({ along, units, divergence }: Attribution): ReportedSite[] => {
   const firsts = new Map<string, AttributedUnit>(units.map((one) => [one.unit.name, one]));
   return along.map(({ pair: { site }, error }) => {
-    const { alone, restored, caused } = firsts.get(site.name) ?? {};
+    const { alone, restored, caused, error: spread } = firsts.get(site.name) ?? {};
     return {
       site: site.name,
       ...(site.role === undefined ? {} : { role: site.role }),
@@ -42,17 +44,22 @@ const reported = ({ along, units, divergence }: Attribution): ReportedSite[] => 
       ...(alone === undefined ? {} : { alone }),
       ...(restored === undefined ? {} : { restored }),
       ...(caused === undefined ? {} : { caused, share: divergence > 0 ? caused / divergence : 0 }),
+      ...(spread === undefined || divergence <= 0 ? {} : { share_error: spread / divergence }),
     };
   });
 };
 
-const row = ({ site, snr_db, cosine, alone, restored, share }: ReportedSite): string[] => [
+const row = ({ site, snr_db, cosine, alone, restored, share, share_error }: ReportedSite): string[] => [
   printable(site),
   snr_db === null ? 'equal' : snr_db === undefined ? '' : `${snr_db.toFixed(1)} dB`,
   cosine === undefined ? '' : cosine.toFixed(4),
   alone === undefined ? '' : formatNumber(alone, 3),
   restored === undefined ? '' : formatNumber(restored, 3),
-  share === undefined ? '' : percent(share),
+  share === undefined
+    ? ''
+    : share_error === undefined
+      ? percent(share)
+      : `${(share * 100).toFixed(1)} ±${(share_error * 100).toFixed(1)} %`,
 ];
 
 const headOf = ({ by, divergence, remaining, samples, units }: Attribution): string[] => {

@@ -10,7 +10,7 @@ import { carriedOutputs } from '../steps.ts';
 import { type CurvatureRequest, curvatureOf } from '../store.ts';
 import { type Correspondence, correspondingSites, type SitePair, type SiteUnit } from './correspond.ts';
 import { type KeptSites, keepFor } from './keep.ts';
-import { causedBy } from './shares.ts';
+import { causedBy, standardError } from './shares.ts';
 import { compareValues, type ValueError } from './signal.ts';
 import { VariantPlaces, withSameOperators } from './variant.ts';
 
@@ -37,6 +37,8 @@ export interface AttributedUnit {
   readonly restored: number | undefined;
   /** What it causes of the whole; undefined where the curvature does not know it. */
   readonly caused: number | undefined;
+  /** Standard error of that over the samples; undefined where it was predicted, or for a single sample. */
+  readonly error: number | undefined;
 }
 
 export interface Attribution {
@@ -95,7 +97,7 @@ const predicted = async (
     const losses = await Promise.all(unit.pairs.map(lossOf));
     const known = losses.filter((loss) => loss !== undefined);
     const caused = known.length > 0 ? known.reduce((sum, loss) => sum + loss, 0) : undefined;
-    found.push({ unit, alone: undefined, restored: undefined, caused });
+    found.push({ unit, alone: undefined, restored: undefined, caused, error: undefined });
   }
   return found;
 };
@@ -134,7 +136,8 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
       ...one.map((unit) => inSecond.variant(`without ${unit.name}`, restoring(unit))),
     ],
   });
-  const divergence = left.get('')!;
+  const present = left.get('')!;
+  const divergence = present.nats;
   const alone = await measureVariants({
     ...{ program: first, reference: first, dataset, context, blocks: inFirst.blocks },
     variants: one.map((unit) => inFirst.variant(unit.name, changing(unit))),
@@ -143,8 +146,12 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
     by === 'curvature'
       ? await predicted(request, changed)
       : changed.map((unit): AttributedUnit => {
-          const part = { alone: alone.get(unit.name)!, restored: divergence - left.get(`without ${unit.name}`)! };
-          return { unit, ...part, caused: causedBy(part) };
+          const [one, without] = [alone.get(unit.name)!, left.get(`without ${unit.name}`)!];
+          const part = { alone: one.nats, restored: divergence - without.nats };
+          const runs = one.runs.map((nats, run) =>
+            causedBy({ alone: nats, restored: present.runs[run]! - without.runs[run]! }),
+          );
+          return { unit, ...part, caused: causedBy(part), error: standardError(runs) };
         });
   const pairs = [...same, ...changed.flatMap((unit) => unit.pairs)];
   const errors = await compareValues(
@@ -158,10 +165,20 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
     .sort((a, b) => position.get(a.site.name)! - position.get(b.site.name)!)
     .map((pair) => ({ pair, error: errors.get(pair.site.output.name) }));
   const measureWith = async (replacements: Parameters<VariantPlaces['variant']>[1]): Promise<number> =>
-    divergence - (await measureVariants({ ...whole, variants: [inSecond.variant('kept', replacements)] })).get('kept')!;
+    divergence -
+    (await measureVariants({ ...whole, variants: [inSecond.variant('kept', replacements)] })).get('kept')!.nats;
   const kept =
     gain === undefined || units.length === 0 || divergence <= 0
       ? undefined
       : await keepFor({ units, wanted: gain * divergence, divergence, signal: context.signal }, measureWith);
-  return { by, samples: dataset.length, divergence, remaining: left.get('all')!, units, along, correspondence, kept };
+  return {
+    by,
+    samples: dataset.length,
+    divergence,
+    remaining: left.get('all')!.nats,
+    units,
+    along,
+    correspondence,
+    kept,
+  };
 };

@@ -14,6 +14,15 @@ export interface PartLoss {
  */
 export const causedBy = ({ alone, restored }: PartLoss): number => (alone + restored) / 2;
 
+/** Standard error of the mean of independent values; undefined for fewer than two. */
+export const standardError = (values: Float64Array): number | undefined => {
+  const { length } = values;
+  if (length < 2) return undefined;
+  const mean = values.reduce((sum, value) => sum + value, 0) / length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / (length - 1) / length);
+};
+
 /** Something that can be taken, and what it is worth and costs. */
 export interface Candidate {
   readonly gain: number;

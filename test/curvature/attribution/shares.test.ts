@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { causedBy, cheapestFor } from '../../../src/curvature/attribution/shares.ts';
+import { causedBy, cheapestFor, standardError } from '../../../src/curvature/attribution/shares.ts';
 import { Random } from '../../../src/random.ts';
 
 /** xᵀ M x over the changes that are made: M symmetric and positive semidefinite. */
@@ -62,4 +62,10 @@ test('what is measured decides, not what was added up', async () => {
   const { chosen, gain } = await cheapestFor(items, 4, half);
   expect(gain).toBeGreaterThanOrEqual(4);
   expect(chosen.map(({ name }) => name)).toEqual(['b', 'a']);
+});
+
+test('the standard error is that of a mean', () => {
+  expect(standardError(Float64Array.of(1, 3))).toBeCloseTo(1, 12);
+  expect(standardError(Float64Array.of(2, 2, 2))).toBe(0);
+  expect(standardError(Float64Array.of(2))).toBeUndefined();
 });
