@@ -9,7 +9,7 @@ import { selectSites } from '../select-sites.ts';
 import { prepareForSlicing } from '../slice/prepare.ts';
 import type { SitePlan, StagePlan } from '../stage.ts';
 import type { AutoOptions } from './options.ts';
-import { findParts } from './parts.ts';
+import { chainsOf, findParts } from './parts.ts';
 
 /** Share of the bytes that will be left, where the budget says so. */
 const bytesShare = ({ budget }: AutoOptions): number => (budget.kind === 'share' ? budget.share : 1);
@@ -35,7 +35,12 @@ export const planAuto = (model: Model, options: AutoOptions): StagePlan => {
   const sites = findSites(program);
   const { chosen, kept, findings } = selectSites(sites, options);
   const structural = chosen.filter((site) => !gramObstacle(site));
-  const { parts } = findParts(program, structural, options.kinds.includes('removal') ? options.channels : []);
+  const { parts } = findParts(
+    program,
+    structural,
+    options.kinds.includes('removal') ? options.channels : [],
+    chainsOf(options),
+  );
   const channelsOf = new Map(
     parts.flatMap(({ pool, sites: own }) =>
       pool ? own.map(({ name }) => [name, `up to ${pool.units.length} ${pool.groups[0]!.kind} fewer`] as const) : [],

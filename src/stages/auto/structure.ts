@@ -13,7 +13,7 @@ import type { StageContext } from '../stage.ts';
 import { applyEdits, type Edit } from './edit.ts';
 import type { AutoOptions } from './options.ts';
 import { choiceOfPart } from './part-choice.ts';
-import { findParts } from './parts.ts';
+import { chainsOf, findParts } from './parts.ts';
 import { sharingChoices } from './sharing.ts';
 import { choiceOfSite, type EditChoice } from './site-choice.ts';
 import { SiteMetrics } from './site-metrics.ts';
@@ -63,7 +63,7 @@ export const survey = async (request: SurveyRequest): Promise<Survey> => {
   const { kinds, multiple } = options;
   const { sites, findings } = structuralSites(program, request);
   const channels = kinds.includes('removal') ? options.channels : [];
-  const { parts } = findParts(program, sites, channels);
+  const { parts } = findParts(program, sites, channels, chainsOf(options));
   const statistics = await sliceStatistics('curvature', program, sites, context);
   const curvature = statistics.curvature!;
   const costs = new WeightCosts(program, scope);
@@ -93,7 +93,7 @@ export const survey = async (request: SurveyRequest): Promise<Survey> => {
     apply: (target, edits) =>
       applyEdits({
         program: target,
-        parts: findParts(target, structuralSites(target, request).sites, channels),
+        parts: findParts(target, structuralSites(target, request).sites, channels, chainsOf(options)),
         edits,
         curvature,
         metrics,
