@@ -1,6 +1,7 @@
 import { bitsOf, isFloat } from '../../ir/data-type.ts';
 import type { Node, Program, Value } from '../../ir/graph.ts';
 import { PackedTensor } from '../../ir/packed-tensor.ts';
+import { readInts } from '../../ir/read.ts';
 import { elementCount } from '../../ir/shape.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { allGraphs, constantOf } from '../../ir/walk.ts';
@@ -44,6 +45,42 @@ const dequantized = (node: Node, tensor: Tensor): FoundWeight | undefined => {
   return found(node, 0, facts);
 };
 
+/** Constants behind a value that is computed from constants alone. */
+const constantsBehind = (value: Value | undefined): Value[] => {
+  if (!value || constantOf(value)) return constantsAmong([value]);
+  return value.producer?.inputs.flatMap(constantsBehind) ?? [];
+};
+
+/** Codes that pick the entries of a constant table, one of each row. */
+const rowTables = (node: Node): FoundWeight | undefined => {
+  const [table, codes] = node.inputs;
+  const [rows = 0, entries = 0] = constantOf(table)?.shape ?? [];
+  const stored = codes?.producer?.op === 'Reshape' ? constantsBehind(codes) : [];
+  const shape = constantOf(codes?.producer?.inputs[1]);
+  const elements = shape?.dtype === 'int64' ? readInts(shape).reduce((product, dim) => product * dim, 1) : 0;
+  if (!table || rows === 0 || stored.length === 0 || elements % rows !== 0) return undefined;
+  const facts = { bits: Math.ceil(Math.log2(entries)), blockSize: elements / rows, elements };
+  return { weight: { name: table.name, form: node.op, ...facts }, constants: [table, ...stored] };
+};
+
+/** Both products of all experts of a layer. */
+const expertWeights = (node: Node): FoundWeight[] =>
+  [2, 5].flatMap((index) => {
+    const codes = constantOf(node.inputs[index]);
+    if (!codes) return [];
+    const bits = node.int('expert_weight_bits', 4);
+    const elements = (elementCount(codes.shape) * 8) / bits;
+    const { weight } = found(node, index, { bits, blockSize: node.int('block_size', 0), elements });
+    const zeroPoints = node.inputs[index === 2 ? 11 : 12];
+    return [{ weight, constants: constantsAmong([node.inputs[index], node.inputs[index + 1], zeroPoints]) }];
+  });
+
+const quantizedWeightsOf = (node: Node): FoundWeight[] => {
+  if (node.op === 'QMoE') return expertWeights(node);
+  const weight = node.op === 'GatherElements' ? rowTables(node) : quantizedWeightOf(node);
+  return weight ? [weight] : [];
+};
+
 const quantizedWeightOf = (node: Node): FoundWeight | undefined => {
   if (node.op === 'DequantizeLinear') {
     const tensor = constantOf(node.inputs[0]);
@@ -71,10 +108,9 @@ const quantizedWeightOf = (node: Node): FoundWeight | undefined => {
 export const quantizedWeights = (program: Program): FoundWeight[] => {
   const byConstant = new Map<Value | undefined, FoundWeight>();
   for (const graph of allGraphs(program))
-    for (const node of graph.nodes) {
-      const weight = quantizedWeightOf(node);
-      const key = weight?.constants[0];
-      if (weight && key && !byConstant.has(key)) byConstant.set(key, weight);
+    for (const weight of graph.nodes.flatMap(quantizedWeightsOf)) {
+      const [key] = weight.constants;
+      if (key && !byConstant.has(key)) byConstant.set(key, weight);
     }
   return [...byConstant.values()];
 };

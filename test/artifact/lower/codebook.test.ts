@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { quantizedWeights } from '../../../src/artifact/describe/quantized.ts';
 import { lowerCodebooks } from '../../../src/artifact/formats/onnx/lower/codebook.ts';
 import { lowerToQdq } from '../../../src/artifact/formats/onnx/lower/qdq.ts';
 import type { NumericArray } from '../../../src/calibration/dataset.ts';
@@ -80,4 +81,12 @@ test('a program without tables stays as it is', () => {
   const program = parseProgram(product.replace('opset=13', 'opset=11'));
   expect(lowerCodebooks(program)).toEqual([]);
   expect(program.opsets.get('')).toBe(11);
+});
+
+test('what is written is recognised as a weight of so many bits', () => {
+  const program = withWeight(product, tableWeight([7, 5], 'rows-last', 5, 7, 3));
+  lowerCodebooks(program);
+  const [found, ...others] = quantizedWeights(program);
+  expect(others).toEqual([]);
+  expect(found!.weight).toMatchObject({ form: 'GatherElements', bits: 3, blockSize: 7, elements: 35 });
 });

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { packSite, readSiteMatrix } from '../../../src/analysis/site-weights.ts';
 import { findSites } from '../../../src/analysis/sites.ts';
+import { quantizedWeights } from '../../../src/artifact/describe/quantized.ts';
 import { lowerExperts } from '../../../src/artifact/formats/onnx/lower/experts.ts';
 import { openModel } from '../../../src/artifact/open.ts';
 import { onnxruntimeEngine } from '../../../src/execution/onnxruntime.ts';
@@ -73,6 +74,17 @@ describe('quantized experts as one operator', () => {
     expect(weights).toHaveLength(2 * 4 * 3);
     expect(operators(lowered).filter((op) => op === 'QMoE')).toHaveLength(2);
     expect(operators(lowered)).not.toContain('NonZero');
+    const stored = packing.bits === 3 ? 4 : packing.bits;
+    expect(quantizedWeights(lowered).map(({ weight }) => [weight.bits, weight.elements])).toEqual([
+      ...[
+        [stored, 4 * 48 * 16],
+        [stored, 4 * 16 * 24],
+      ],
+      ...[
+        [stored, 4 * 48 * 16],
+        [stored, 4 * 16 * 24],
+      ],
+    ]);
     const [before, after] = [await logitsOf(program), await logitsOf(lowered)];
     for (const [index, value] of before.entries()) expect(after[index]).toBeCloseTo(value, 4);
     expect(Math.max(...before) - Math.min(...before)).toBeGreaterThan(0.05);

@@ -11,6 +11,7 @@ import {
   textAttribute,
   Value,
 } from '../../../../ir/graph.ts';
+import { roleKey } from '../../../../ir/model.ts';
 import { intTensor, scalar, tensorOf } from '../../../../ir/read.ts';
 import { DerivedTensor, type Tensor } from '../../../../ir/tensor.ts';
 import { graphsWithin } from '../../../../ir/walk.ts';
@@ -30,12 +31,15 @@ class ConstantWriter {
   readonly #names: NameSource;
   readonly #name: string;
   readonly #before: Node | undefined;
+  readonly #role: string | undefined;
 
-  constructor(graph: Graph, names: NameSource, name: string) {
+  /** @param weight what is computed; nodes get the role of the product that reads it. */
+  constructor(graph: Graph, names: NameSource, weight: Value) {
     this.#graph = graph;
     this.#names = names;
-    this.#name = name;
+    this.#name = weight.name;
     this.#before = graph.nodes[0];
+    this.#role = weight.uses.map(({ node }) => node.metadata.get(roleKey)).find((role) => role !== undefined);
   }
 
   constant(suffix: string, tensor: Tensor): Value {
@@ -45,7 +49,8 @@ class ConstantWriter {
   op(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>> = {}): Value {
     const output = new Value(this.#names.fresh(`${this.#name}_${op}_Output`));
     const name = this.#names.fresh(`${this.#name}_${op}`);
-    this.#graph.insert(new Node({ op, name, inputs, outputs: [output], attributes }), this.#before);
+    const node = this.#graph.insert(new Node({ op, name, inputs, outputs: [output], attributes }), this.#before);
+    if (this.#role !== undefined) node.metadata.set(roleKey, this.#role);
     return output;
   }
 }
@@ -144,7 +149,7 @@ export const lowerCodebooks = (program: Program): LoweredWeight[] => {
   upgradeOpset(program, leastOpset);
   for (const { graph, value } of holders) {
     const { facts } = value.tensor as CodebookTensor;
-    const writer = new ConstantWriter(graph, nameSource(graph), value.name);
+    const writer = new ConstantWriter(graph, nameSource(graph), value);
     const result = lowerTables(writer, facts);
     result.type = value.type;
     replaceAllUses(value, result, { graph });
