@@ -12,6 +12,7 @@ import type { Model } from '../src/ir/model.ts';
 import { autoStage } from '../src/stages/auto/index.ts';
 import { factorizeStage } from '../src/stages/factorize/index.ts';
 import { memoryStore } from '../src/stages/memory-store.ts';
+import { shareStage } from '../src/stages/share/index.ts';
 import { sliceStage } from '../src/stages/slice/index.ts';
 import type { Stage } from '../src/stages/stage.ts';
 import { measure } from './measured.ts';
@@ -22,6 +23,7 @@ import { measure } from './measured.ts';
  * test images.
  *
  *   npx tsx bench/slice.ts --model stories260k --ratio 0.125,0.25 [--options '{"method":"flap"}'] [--seeds 3] [--samples 256] [--latency]
+ *   npx tsx bench/slice.ts --stage share --model stories260k --ratio 0.2,0.3 [--options '{"method":"atoms"}']
  *   npx tsx bench/slice.ts --stage auto --model babyllama --ratio 0.3 [--options '{"kinds":["low-rank"]}']
  */
 
@@ -82,6 +84,7 @@ const stages: Readonly<
   Record<string, { readonly stage: Stage<unknown>; options(measure: Subject['measure'], ratio: number): object }>
 > = {
   slice: { stage: sliceStage as Stage<unknown>, options: (measure, ratio) => ({ ratio: { [measure]: ratio } }) },
+  share: { stage: shareStage as Stage<unknown>, options: (_, ratio) => ({ ratio }) },
   auto: { stage: autoStage as Stage<unknown>, options: (measure, ratio) => ({ [measure]: 1 - ratio }) },
   factorize: {
     stage: factorizeStage as Stage<unknown>,
