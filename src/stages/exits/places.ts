@@ -5,9 +5,7 @@ import { cloneGraph } from '../../ir/clone.ts';
 import { removeDead } from '../../ir/edit/remove-dead.ts';
 import type { Program, Value } from '../../ir/graph.ts';
 import { inferFacts } from '../../ir/inference/infer.ts';
-import { PackedTensor } from '../../ir/packed-tensor.ts';
 import type { Shape } from '../../ir/shape.ts';
-import { graphsWithin } from '../../ir/walk.ts';
 import { type Pooling, picturesFeatures } from './heads.ts';
 import type { ExitsOptions } from './options.ts';
 
@@ -106,17 +104,9 @@ const lastShare = 0.95;
 
 /**
  * Where a model can be left early under the options.
- * @throws 'unsupported' for models with several outputs, quantized weights or no place with a single stream; 'usage' for
- * places that are none.
+ * @throws 'unsupported' for models with several outputs or no place with a single stream; 'usage' for places that are none.
  */
 export const findExitPlaces = (program: Program, { after }: Pick<ExitsOptions, 'after'>): ExitPlaces => {
-  for (const graph of graphsWithin(program.graph))
-    for (const { tensor, name } of graph.initializers)
-      if (tensor instanceof PackedTensor)
-        throw unsupported(
-          `${name} is quantized already: heads are fitted to floating-point models`,
-          'Put exits before quantize in the recipe.',
-        );
   const [output, ...others] = program.graph.outputs;
   const shape = output && shapeOf(output, inferFacts(program).facts);
   const classes = shape?.at(-1);

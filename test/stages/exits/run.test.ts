@@ -6,6 +6,7 @@ import { verify } from '../../../src/ir/verify.ts';
 import { nodesWithin } from '../../../src/ir/walk.ts';
 import { evaluate } from '../../../src/metrics/evaluate.ts';
 import { exitsStage } from '../../../src/stages/exits/index.ts';
+import { quantizeStage } from '../../../src/stages/quantize/index.ts';
 import type { StageContext, StageResult } from '../../../src/stages/stage.ts';
 import { contextFor, measured, tinyCnn, tinyLlama, tinyPictures, tinyText } from '../slice/workbench.ts';
 
@@ -43,6 +44,15 @@ describe('on the vision fixture', async () => {
   test('a budget that loses nothing leaves the model as it is', async () => {
     const { model: early } = await exits(model, { after: [0, 1], kl: 1e-12 }, contextFor(calibration));
     expect(await measured('kl', early, model, evaluation)).toBeLessThan(1e-6);
+  });
+
+  test('quantized models can be left early too', async () => {
+    const rounded = quantizeStage.options.parse({ method: 'rtn', weights: { bits: 8 } });
+    const { model: packed } = await quantizeStage.run(model, rounded, contextFor(calibration));
+    const { model: early } = await exits(packed, { after: [0, 1], operations: 0.95 }, contextFor(calibration));
+    expect(verify(early.program)).toEqual([]);
+    expect([...early.program.graph.initializers].some(({ tensor }) => tensor?.kind === 'packed')).toBe(true);
+    expect(await measured('agreement', early, model, evaluation)).toBeGreaterThan(0.7);
   });
 
   test('a budget below the first exit is refused with the least', async () => {
