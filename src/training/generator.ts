@@ -1,6 +1,6 @@
 import { internalError } from '../errors.ts';
 import { floatArray, floatsOfArray } from '../execution/arrays.ts';
-import { type Binding, bindingOf, bindSample } from '../execution/feeds.ts';
+import { type Binding, bindingOf } from '../execution/feeds.ts';
 import { checkSignal } from '../execution/interrupt.ts';
 import type { Engine, Session, SessionOptions } from '../execution/session.ts';
 import { OperatorBuilder } from '../ir/build.ts';
@@ -8,7 +8,7 @@ import { removeDead } from '../ir/edit/remove-dead.ts';
 import { type Graph, intAttribute, type Program, type Value } from '../ir/graph.ts';
 import { tensorType } from '../ir/shape.ts';
 import type { Random } from '../random.ts';
-import type { PlainSample } from './batches.ts';
+import { type BatchSample, collate, type PlainSample } from './batches.ts';
 import { logitsOf, type ScoreKind } from './loss-graph.ts';
 import { trainedCopy } from './trained-copy.ts';
 import type { TrainedWeight } from './weights/weight.ts';
@@ -29,6 +29,13 @@ export interface Writing {
   readonly prompt: number;
   readonly tokens: number;
   readonly temperature: number;
+}
+
+/** A text that is being written. */
+interface Text {
+  readonly begin: number;
+  readonly ids: number[];
+  readonly random: Random;
 }
 
 /** Scores of the last position as the only output. */
@@ -89,26 +96,56 @@ export class Generator {
     return this.#session.close();
   }
 
-  /** Continues the beginning of a sample. @param leaves what is fed for each weight. */
+  /**
+   * Continues the beginnings of samples, those of one length together.
+   * @param leaves what is fed for each weight. @param randoms one for each sample.
+   */
   async write(
-    sample: PlainSample,
+    samples: readonly PlainSample[],
     leaves: ReadonlyMap<TrainedWeight, Float32Array>,
-    { prompt, tokens, temperature }: Writing,
-    random: Random,
-  ): Promise<PlainSample> {
-    if (sample.kind !== 'tokens') throw internalError('only texts can be generated');
+    writing: Writing,
+    randoms: readonly Random[],
+  ): Promise<PlainSample[]> {
+    const texts = samples.map((sample, place): Text => {
+      if (sample.kind !== 'tokens') throw internalError('only texts can be generated');
+      const begin = Math.min(writing.prompt, sample.ids.length);
+      return { begin, ids: [...sample.ids.subarray(0, begin)], random: randoms[place]! };
+    });
+    for (const begin of new Set(texts.map((text) => text.begin)))
+      await this.#goOn(
+        texts.filter((text) => text.begin === begin),
+        leaves,
+        writing,
+      );
+    return texts.map(({ begin, ids }) => ({
+      kind: 'tokens',
+      ids: Int32Array.from(ids),
+      scored: Uint8Array.from(ids, (_, at) => (at < begin ? 0 : 1)),
+    }));
+  }
+
+  /** Adds tokens to texts of one length. */
+  async #goOn(
+    texts: readonly Text[],
+    leaves: ReadonlyMap<TrainedWeight, Float32Array>,
+    { tokens, temperature }: Writing,
+  ): Promise<void> {
     const weights = [...leaves].map(
       ([weight, leaf]) => [this.#leafOf.get(weight)?.name ?? '', floatArray(weight.leafShape, leaf)] as const,
     );
-    const begin = Math.min(prompt, sample.ids.length);
-    const ids = [...sample.ids.subarray(0, begin)];
-    while (ids.length < begin + tokens) {
+    for (let token = 0; token < tokens; token++) {
       checkSignal(this.#signal);
-      const present = { kind: 'tokens', ids: Int32Array.from(ids), scored: new Uint8Array(ids.length) } as const;
-      const feeds = bindSample(present, this.#binding, 'a generated sample');
+      const present = texts.map(({ ids }, index): BatchSample => {
+        const sample = { kind: 'tokens', ids: Int32Array.from(ids), scored: new Uint8Array(ids.length) } as const;
+        return { index, sample, origin: 'generated' };
+      });
+      const { feeds } = collate(present, this.#binding, 'generated texts');
       const outputs = await this.#session.run(new Map([...feeds, ...weights]));
-      ids.push(draw(floatsOfArray(outputs.get(this.#output)!), temperature, random));
+      const scores = floatsOfArray(outputs.get(this.#output)!);
+      const classes = scores.length / texts.length;
+      texts.forEach(({ ids, random }, place) => {
+        ids.push(draw(scores.subarray(place * classes, (place + 1) * classes), temperature, random));
+      });
     }
-    return { kind: 'tokens', ids: Int32Array.from(ids), scored: Uint8Array.from(ids, (_, at) => (at < begin ? 0 : 1)) };
   }
 }

@@ -152,19 +152,25 @@ export class GraphObjective implements Objective {
     const { generator, share, replay, writing } = generation;
     const leaves = await this.#runner.leaves();
     const count = Math.round(share * samples.length);
-    const written: BatchSample[] = [];
-    for (const [place, known] of samples.entries()) {
-      const random = new Random(seed, `generated sample ${place} of step ${step}`);
-      if (place >= count) written.push(known);
-      else if (replay > 0 && this.#replay.size > 0 && random.float() < replay)
-        written.push({ ...this.#replay.draw(random), origin: 'generated' });
-      else {
-        const sample = await generator.write(known.sample, leaves, writing, random);
-        if (replay > 0) this.#replay.add({ index: known.index, sample });
-        written.push({ index: known.index, sample, origin: 'generated' });
-      }
-    }
-    return written;
+    const randoms = samples.map((_, place) => new Random(seed, `generated sample ${place} of step ${step}`));
+    const again = (place: number): boolean => replay > 0 && this.#replay.size > 0 && randoms[place]!.float() < replay;
+    const drawn = samples.map((known, place): BatchSample | undefined => {
+      if (place >= count) return known;
+      return again(place) ? { ...this.#replay.draw(randoms[place]!), origin: 'generated' } : undefined;
+    });
+    const places = [...drawn.keys()].filter((place) => !drawn[place]);
+    const texts = await generator.write(
+      places.map((place) => samples[place]!.sample),
+      leaves,
+      writing,
+      places.map((place) => randoms[place]!),
+    );
+    places.forEach((place, number) => {
+      const written = { index: samples[place]!.index, sample: texts[number]! };
+      if (replay > 0) this.#replay.add(written);
+      drawn[place] = { ...written, origin: 'generated' };
+    });
+    return drawn.map((sample) => sample!);
   }
 
   #batches(samples: readonly BatchSample[]): Batch[] {

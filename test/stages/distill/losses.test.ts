@@ -176,7 +176,7 @@ describe('samples that the student writes', () => {
     const whole = await runWith({ checkpoints });
     const tokensEach = written.on_policy.tokens;
     expect(runs / tokensEach).toBeGreaterThanOrEqual(2);
-    expect(runs / tokensEach).toBeLessThan(0.6 * 2 * replayed.steps);
+    expect(runs / tokensEach).toBeLessThan(0.8 * replayed.steps);
     const resumed = await runWith({ checkpoints });
     expect(Object.keys(resumed).map(Number)).toEqual([26, 27, 28, 29, 30]);
     for (const [step, loss] of Object.entries(resumed)) expect(loss).toBe(whole[Number(step)]);
