@@ -1,11 +1,14 @@
 import { readSiteMatrix, writeSiteMatrix } from '../analysis/site-weights.ts';
 import type { Site } from '../analysis/sites.ts';
+import type { Value } from '../ir/graph.ts';
 import { matmul } from '../kernels/index.ts';
 import type { RefitFold } from './refit.ts';
 import type { FactorPair } from './refit-targets.ts';
 
 /** A weight that was written as two products, and how it is decomposed. */
 export interface FactoredWeight {
+  /** What is compared with the original in place of the product's own output: the sum that it is a part of. */
+  readonly compared?: Value;
   readonly rows: number;
   readonly columns: number;
   /** W before: (rows, columns). */

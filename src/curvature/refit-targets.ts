@@ -64,7 +64,8 @@ export const refitTargets = (
   return sites.flatMap((site): RefitTarget[] => {
     const writer: ResidualWriter | undefined = writers.get(site.node);
     if (inner.has(site) || !canBeRefitted(site) || (writersAlone && !writer)) return [];
-    return [{ site, value: writer?.stream ?? site.output, gains: writer?.gains, pair: pairs.get(site) }];
+    const pair = pairs.get(site);
+    return [{ site, value: writer?.stream ?? pair?.source.compared ?? site.output, gains: writer?.gains, pair }];
   });
 };
 

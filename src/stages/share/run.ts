@@ -1,5 +1,5 @@
 import { measureCost } from '../../analysis/cost.ts';
-import { siteTensor } from '../../analysis/site-weights.ts';
+import { readSiteMatrix, siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
 import { allocateOptions, type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
@@ -11,12 +11,14 @@ import { bitsOf } from '../../ir/data-type.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { factoredWeight } from '../factorize/low-rank.ts';
-import { momentsOf } from '../factorize/site-moments.ts';
+import { twoSidedSvd } from '../factorize/methods/two-sided-svd.ts';
+import { type Moments, momentsOf } from '../factorize/site-moments.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { runCache } from './cache/run.ts';
 import { expandLayers } from './expand.ts';
 import { findShareLanes } from './groups.ts';
+import type { SharedWeights } from './methods/method.ts';
+import { missing } from './methods/residual.ts';
 import type { ShareOptions } from './options.ts';
 import { foldedElements, shareSites } from './share-sites.ts';
 import { stitchModels } from './stitch.ts';
@@ -62,6 +64,40 @@ const findingsOf = ({ before, after, choices, allocation, foldedBytes }: Outcome
   ];
 };
 
+interface MadePick {
+  readonly pick: SharePick;
+  /** Weights as they were. */
+  readonly sources: readonly { readonly site: Site; readonly weight: Float64Array }[];
+  readonly weights: SharedWeights;
+}
+
+/** Shares the weights of a group; gives what a refit may make anew of them, by what it computes. */
+const carryOut = (
+  { pick, sources, weights }: MadePick,
+  moments: Moments,
+  signal: AbortSignal,
+): [string, FactoredWeight][] => {
+  const { sites } = pick.group;
+  const pairOf = (layer: number, weight: Float64Array): FactoredWeight => {
+    const { rows, columns } = sites[layer]!;
+    const { b } = moments.of(sites[layer]!);
+    return {
+      rows,
+      columns,
+      weight: () => Float64Array.from(weight),
+      factors: async (corrected, a, rank) =>
+        (await twoSidedSvd.decompose({ weight: corrected, rows, columns, a, b, signal })).factors(rank),
+    };
+  };
+  const products = shareSites(sites, weights);
+  if (weights.kind === 'basis')
+    return sites.length === 1 ? [[sites[0]!.output.name, pairOf(0, sources[0]!.weight)]] : [];
+  return products.map(({ layer, output, sum }) => [
+    output.name,
+    { ...pairOf(layer, missing(sources[layer]!.weight, weights.atoms, weights.coefficients[layer]!)), compared: sum },
+  ]);
+};
+
 /**
  * Layers that read the same weights: weights that do the same in different blocks share a basis, atoms or one weight,
  * under one ratio of stored parameters that the predicted losses of all groups compete for; then what writes to the
@@ -99,18 +135,17 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
   const most = Math.floor(options.share * dense.parameters);
   const allocation = allocateOptions(choices, { kind: 'cost', measure: 'parameters', most });
   // Weights are made before any site is changed: they are read from the program.
-  const made = [];
+  const made: MadePick[] = [];
+  for (const pick of allocation.picks.flatMap(({ data }) => data)) {
+    const sources = pick.group.sites.map((site) => ({ site, weight: Float64Array.from(readSiteMatrix(site)) }));
+    made.push({ pick, sources, weights: await weightsOf(pick, choosing) });
+  }
   const factored = new Map<string, FactoredWeight>();
   let foldedBytes = 0;
-  for (const pick of allocation.picks.flatMap(({ data }) => data)) {
-    made.push({ pick, weights: await weightsOf(pick, choosing) });
-    const [first, second] = pick.group.sites;
-    if (!second) factored.set(first!.name, factoredWeight(first!, moments.of(first!), 'two-sided', signal));
-  }
-  for (const { pick, weights } of made) {
-    const { group, label, loss } = pick;
-    foldedBytes += foldedElements(group.sites, weights) * (bitsOf(siteTensor(group.sites[0]!).dtype) / 8);
-    shareSites(group.sites, weights);
+  for (const one of made) {
+    const { group, label, loss } = one.pick;
+    foldedBytes += foldedElements(group.sites, one.weights) * (bitsOf(siteTensor(group.sites[0]!).dtype) / 8);
+    for (const [name, weight] of carryOut(one, moments, signal)) factored.set(name, weight);
     emit({ type: 'site-finished', stage: 'share', site: group.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);

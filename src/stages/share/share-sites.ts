@@ -51,8 +51,8 @@ const dropWeight = (site: Site, weight: Value): void => {
   else site.graph.initializers.delete(weight);
 };
 
-/** Adds left (right x) to a site's output; what read the output reads the sum, which has its name. */
-const addPrivate = (site: Site, input: Value, { left, right, rank }: PrivateFactors): void => {
+/** Adds left (right x) to a site's output; what read the output reads the sum, which has its name. Gives what left computes. */
+const addPrivate = (site: Site, input: Value, { left, right, rank }: PrivateFactors): Value => {
   const { node, output, rows, columns } = site;
   const inner = asProduct(site, right, rank, columns, 'right');
   const outer = asProduct(site, left, rows, rank, 'left');
@@ -68,7 +68,17 @@ const addPrivate = (site: Site, input: Value, { left, right, rank }: PrivateFact
   });
   for (const [key, text] of node.metadata) sum.metadata.set(key, text);
   site.graph.insertAfter(sum, node);
+  return outputOf(second);
 };
+
+/** A private product beside what a layer shares. */
+export interface PrivateProduct {
+  /** Place of the layer among those that share. */
+  readonly layer: number;
+  readonly output: Value;
+  /** What the layer computes, the shared part and the private one. */
+  readonly sum: Value;
+}
 
 const shareBasis = (
   sites: readonly Site[],
@@ -104,7 +114,7 @@ export const foldedElements = (sites: readonly Site[], weights: SharedWeights): 
 const shareAtoms = (
   sites: readonly Site[],
   { atoms, coefficients, residuals }: Extract<SharedWeights, { kind: 'atoms' }>,
-): void => {
+): PrivateProduct[] => {
   const [first] = sites;
   if (!first || atoms.length === 0) throw internalError('atoms are shared by nothing, or there are none');
   const shape = siteTensor(first).shape;
@@ -121,10 +131,11 @@ const shareAtoms = (
         freshName(first.graph, `${first.weight.name}.shape`),
         intTensor([shape.length], shape),
       );
+  const products: PrivateProduct[] = [];
   sites.forEach((site, layer) => {
-    const { node, weight, input } = site;
+    const { node, weight, input, output: sum } = site;
     const rest = residuals[layer];
-    if (rest) addPrivate(site, input, rest);
+    if (rest) products.push({ layer, output: addPrivate(site, input, rest), sum });
     let mixed = shared;
     if (target) {
       const mix = addFloats(site, Float32Array.from(coefficients[layer]!), [1, atoms.length], 'coefficients');
@@ -136,13 +147,15 @@ const shareAtoms = (
     node.setInput(site.weightIndex, mixed);
     dropWeight(site, weight);
   });
+  return products;
 };
 
 /**
  * Makes sites of several layers read shared constants: one initializer, several uses. The sites' outputs keep their
- * names. Look sites up again afterwards.
+ * names. Look sites up again afterwards. Gives the private products beside what is shared.
  */
-export const shareSites = (sites: readonly Site[], weights: SharedWeights): void => {
-  if (weights.kind === 'basis') shareBasis(sites, weights);
-  else shareAtoms(sites, weights);
+export const shareSites = (sites: readonly Site[], weights: SharedWeights): readonly PrivateProduct[] => {
+  if (weights.kind === 'atoms') return shareAtoms(sites, weights);
+  shareBasis(sites, weights);
+  return [];
 };

@@ -13,7 +13,11 @@ export interface AtomShare {
 }
 
 /** What a layer lacks of its weight. */
-const missing = (weight: Float64Array, atoms: AtomShare['atoms'], coefficients: readonly number[]): Float64Array => {
+export const missing = (
+  weight: Float64Array,
+  atoms: AtomShare['atoms'],
+  coefficients: readonly number[],
+): Float64Array => {
   const rest = Float64Array.from(weight);
   atoms.forEach((atom, number) => {
     const factor = coefficients[number]!;
