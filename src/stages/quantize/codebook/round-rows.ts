@@ -1,7 +1,7 @@
 import { checkSignal } from '../../../execution/interrupt.ts';
 import { decodeElements, encodeElements } from '../../../ir/elements.ts';
-import { cholesky, choleskyInverse } from '../../../kernels/index.ts';
-import { codesWithFeedback, descendCodes, type RowProblem, refitTable, rowError } from './descent.ts';
+import { cholesky, choleskyInverse, matmul } from '../../../kernels/index.ts';
+import { codesWithFeedback, RowDescent, type RowProblem } from './descent.ts';
 import { nearestCodes, optimalTable } from './kmeans.ts';
 
 export interface CodebookProblem {
@@ -47,7 +47,7 @@ const metricOf = async (
   moment: Float64Array,
   columns: number,
   signal: AbortSignal,
-): Promise<Omit<RowProblem, 'weight'>> => {
+): Promise<Omit<RowProblem, 'weight' | 'product'>> => {
   const a = damped(moment, columns);
   const order = Uint32Array.from({ length: columns }, (_, j) => j).sort(
     (i, j) => a[j * (columns + 1)]! - a[i * (columns + 1)]! || i - j,
@@ -66,24 +66,17 @@ const metricOf = async (
  * The row in its metric: the table that is best by the diagonal, codes that make up for each other's errors, then codes
  * and table in turn by all of A.
  */
-const roundRow = (
-  problem: RowProblem,
-  diagonal: Float64Array,
-  entries: number,
-): { table: Float64Array; codes: Uint8Array } => {
-  let { table } = optimalTable(problem.weight, diagonal, entries);
-  const codes = codesWithFeedback(problem, table);
+const roundRow = (problem: RowProblem, diagonal: Float64Array, entries: number): RowDescent => {
+  const { table } = optimalTable(problem.weight, diagonal, entries);
+  const row = new RowDescent(problem, table, codesWithFeedback(problem, table));
   for (let pass = 0; pass < passes; pass++) {
-    descendCodes(problem, { table, codes });
-    table = refitTable(problem, { table, codes });
+    row.descend();
+    row.refit();
   }
-  table = halfPrecision(table);
-  descendCodes(problem, { table, codes });
-  return { table, codes };
+  row.use(halfPrecision(row.table));
+  row.descend();
+  return row;
 };
-
-const energyOf = (problem: RowProblem): number =>
-  rowError(problem, { table: new Float64Array(1), codes: new Uint8Array(problem.weight.length) });
 
 /**
  * Rounds each row of a matrix to a table of its own. With second moments of the inputs the output's error is brought
@@ -102,17 +95,20 @@ export const roundToRowTables = async ({
   const tables = new Float32Array(rows * entries);
   const codes = new Uint8Array(rows * columns);
   const metric = inputMoment && (await metricOf(inputMoment, columns, signal));
+  const products =
+    metric && (await matmul({ a: new Float64Array(weight), b: metric.a, rows, inner: columns, columns, signal }));
   const diagonal = Float64Array.from({ length: columns }, (_, j) => (metric ? metric.a[j * (columns + 1)]! : 1));
   let [error, energy] = [0, 0];
   for (let row = 0; row < rows; row++) {
     checkSignal(signal);
     const own = weight.subarray(row * columns, (row + 1) * columns);
-    let found: { table: Float64Array; codes: Uint8Array };
-    if (metric) {
-      const problem = { ...metric, weight: own };
-      found = roundRow(problem, diagonal, entries);
-      error += rowError(problem, found);
-      energy += energyOf(problem);
+    let found: Pick<RowDescent, 'table' | 'codes'>;
+    if (metric && products) {
+      const problem = { ...metric, weight: own, product: products.subarray(row * columns, (row + 1) * columns) };
+      const rounded = roundRow(problem, diagonal, entries);
+      found = rounded;
+      error += rounded.error();
+      energy += own.reduce((sum, value, j) => sum + value * problem.product[j]!, 0);
     } else {
       const table = halfPrecision(optimalTable(own, diagonal, entries).table);
       found = { table, codes: nearestCodes(own, table) };

@@ -1,11 +1,6 @@
 import { expect, test } from 'vitest';
 import { Random } from '../../../../src/random.ts';
-import {
-  descendCodes,
-  type RowProblem,
-  refitTable,
-  rowError,
-} from '../../../../src/stages/quantize/codebook/descent.ts';
+import { RowDescent, type RowProblem } from '../../../../src/stages/quantize/codebook/descent.ts';
 import { nearestCodes, optimalTable } from '../../../../src/stages/quantize/codebook/kmeans.ts';
 import { roundToRowTables } from '../../../../src/stages/quantize/codebook/round-rows.ts';
 
@@ -87,29 +82,66 @@ const secondMoment = (columns: number, seed: number): Float64Array => {
   return a;
 };
 
-const rowProblem = (columns: number, seed: number): Omit<RowProblem, 'feedback'> => {
-  const a = secondMoment(columns, seed);
-  const order = Uint32Array.from({ length: columns }, (_, index) => index);
-  return { weight: new Random(seed, 'weight').normals(columns), a, order };
+/** (q − w) A (q − w)ᵀ. */
+const rowError = (
+  a: Float64Array,
+  weight: Float32Array,
+  { table, codes }: { table: ArrayLike<number>; codes: Uint8Array },
+): number => {
+  const columns = weight.length;
+  const e = Float64Array.from(weight, (value, j) => table[codes[j]!]! - value);
+  return e.reduce(
+    (sum, one, j) => sum + e.reduce((inner, other, k) => inner + one * other * a[j * columns + k]!, 0),
+    0,
+  );
 };
 
-test('neither a pass over the codes nor a refit of the table raises the error of the output', () => {
-  const problem = { ...rowProblem(24, 1), feedback: new Float64Array() };
+const rowProblem = (columns: number, seed: number): RowProblem => {
+  const a = secondMoment(columns, seed);
+  const weight = new Random(seed, 'weight').normals(columns);
+  const product = Float64Array.from({ length: columns }, (_, k) =>
+    weight.reduce((sum, value, j) => sum + value * a[j * columns + k]!, 0),
+  );
+  return {
+    weight,
+    a,
+    product,
+    order: Uint32Array.from({ length: columns }, (_, index) => index),
+    feedback: new Float64Array(),
+  };
+};
+
+test('neither a pass over the codes nor a fit of the table raises the error of the output', () => {
+  const problem = rowProblem(24, 1);
   const start = optimalTable(problem.weight, new Float64Array(24).fill(1), 4);
-  let { table } = start;
-  const codes = start.codes.slice();
-  const first = rowError(problem, { table, codes });
+  const row = new RowDescent(problem, start.table, start.codes);
+  const first = row.error();
+  expect(first).toBeCloseTo(rowError(problem.a, problem.weight, start), 6);
   let before = first;
   for (let pass = 0; pass < 4; pass++) {
-    descendCodes(problem, { table, codes });
-    const descended = rowError(problem, { table, codes });
-    expect(descended).toBeLessThanOrEqual(before * (1 + 1e-12));
-    table = refitTable(problem, { table, codes });
-    const refitted = rowError(problem, { table, codes });
+    row.descend();
+    const descended = row.error();
+    expect(descended).toBeLessThanOrEqual(before * (1 + 1e-9));
+    row.refit();
+    const refitted = row.error();
     expect(refitted).toBeLessThanOrEqual(descended * (1 + 1e-9));
+    expect(refitted).toBeCloseTo(rowError(problem.a, problem.weight, row), 6);
     before = refitted;
   }
   expect(before).toBeLessThan(first);
+});
+
+test('no small change of a fitted table lowers the error', () => {
+  const problem = rowProblem(24, 4);
+  const start = optimalTable(problem.weight, new Float64Array(24).fill(1), 4);
+  const row = new RowDescent(problem, start.table, start.codes);
+  row.refit();
+  const least = row.error();
+  for (let entry = 0; entry < 4; entry++)
+    for (const change of [-0.01, 0.01]) {
+      const table = row.table.map((value, at) => (at === entry ? value + change : value));
+      expect(rowError(problem.a, problem.weight, { table, codes: row.codes })).toBeGreaterThanOrEqual(least);
+    }
 });
 
 test('tables are numbers of half precision, and what is known of the inputs takes much of the error away', async () => {
@@ -120,13 +152,10 @@ test('tables are numbers of half precision, and what is known of the inputs take
   const blind = await roundToRowTables({ ...common, inputMoment: undefined });
   const outputError = ({ tables, codes }: { tables: Float32Array; codes: Uint8Array }): number =>
     Array.from({ length: 8 }, (_, row) =>
-      rowError(
-        { a, weight: weight.subarray(row * 32, (row + 1) * 32) },
-        {
-          table: Float64Array.from(tables.subarray(row * 4, row * 4 + 4)),
-          codes: codes.subarray(row * 32, (row + 1) * 32),
-        },
-      ),
+      rowError(a, weight.subarray(row * 32, (row + 1) * 32), {
+        table: tables.subarray(row * 4, row * 4 + 4),
+        codes: codes.subarray(row * 32, (row + 1) * 32),
+      }),
     ).reduce((sum, error) => sum + error, 0);
   expect(outputError(aware)).toBeLessThan(0.9 * outputError(blind));
   expect(aware.relativeError).toBeLessThan(0.2);
