@@ -23,7 +23,7 @@ const run = (model: Model, written: unknown, context: StageContext): Promise<Sta
 const factOf = ({ findings }: StageResult, name: string): number =>
   findings.find(({ facts }) => facts?.[name] !== undefined)!.facts![name] as number;
 
-describe.skipIf(!stories)('a language model (needs ../shared/data/llm-stories260k)', () => {
+describe.skipIf(!stories)('a language model (needs ../shared/data/llm-stories260k)', { timeout: 180_000 }, () => {
   const shared = memoryStore();
   const open = async (): Promise<{ model: Model; context: StageContext; held: Dataset }> => {
     const model = await openModel(stories!);
@@ -104,7 +104,7 @@ describe.skipIf(!stories)('a language model (needs ../shared/data/llm-stories260
   });
 });
 
-describe.skipIf(!pictures)('a vision model (needs ../shared/data/vision-cifar10-resnet)', () => {
+describe.skipIf(!pictures)('a vision model (needs ../shared/data/vision-cifar10-resnet)', { timeout: 180_000 }, () => {
   test('a tenth of the operations of convolutions goes, by forms of several factors and channels', async () => {
     const model = await openModel(`${pictures}/resnet20_cifar10.onnx`);
     const calibration = await openDataset(
