@@ -1,5 +1,5 @@
-import { type BudgetOption, lowerHull, undominated } from '../../analysis/budget/choice.ts';
-import { type CompressionOption, type CostMeasure, sumCosts } from '../../curvature/options.ts';
+import { type BudgetOption, undominated } from '../../analysis/budget/choice.ts';
+import { type CompressionOption, type CostMeasure, joinChoices, sumCosts } from '../../curvature/options.ts';
 
 /** Neighbouring layers from `first` up to `end`, and what they may become together. */
 export interface LayerRun<Data> {
@@ -8,11 +8,15 @@ export interface LayerRun<Data> {
   readonly options: readonly CompressionOption<Data>[];
 }
 
+/** A run and what is taken of it. */
+interface Taken<Data> {
+  readonly run: LayerRun<Data>;
+  readonly option: CompressionOption<Data>;
+}
+
 interface Best<Data> {
   readonly value: number;
-  readonly option: CompressionOption<Data> | undefined;
-  /** Where the last run begins. */
-  readonly from: number;
+  readonly last: Taken<Data> | undefined;
 }
 
 /** What a unit of cost and one of loss count. */
@@ -27,47 +31,44 @@ const cutAt = <Data>(
   runs: readonly LayerRun<Data>[],
   measure: CostMeasure,
   price: Price,
-): CompressionOption<Data>[] | undefined => {
-  const best: (Best<Data> | undefined)[] = [{ value: 0, option: undefined, from: 0 }];
+): Taken<Data>[] | undefined => {
+  const best: (Best<Data> | undefined)[] = [{ value: 0, last: undefined }];
   for (let end = 1; end <= count; end++)
     for (const run of runs) {
       const before = best[run.first];
       if (run.end !== end || !before) continue;
       for (const option of run.options) {
         const value = before.value + price.loss * option.loss + price.cost * option.cost[measure];
-        if (value < (best[end]?.value ?? Number.POSITIVE_INFINITY)) best[end] = { value, option, from: run.first };
+        if (value < (best[end]?.value ?? Number.POSITIVE_INFINITY)) best[end] = { value, last: { run, option } };
       }
     }
-  const taken: CompressionOption<Data>[] = [];
-  for (let at = count; at > 0; ) {
-    const step = best[at];
-    if (!step?.option) return undefined;
-    taken.unshift(step.option);
-    at = step.from;
+  const taken: Taken<Data>[] = [];
+  for (let at = count; at > 0; at = taken[0]!.run.first) {
+    const last = best[at]?.last;
+    if (!last) return undefined;
+    taken.unshift(last);
   }
   return taken;
 };
 
 interface Cut<Data> extends BudgetOption {
-  readonly options: readonly CompressionOption<Data>[];
+  readonly taken: readonly Taken<Data>[];
 }
 
 /** Cuts on the convex hull beyond which no more are looked for. */
 const mostCuts = 256;
 
-/**
- * Ways to cut layers in a row into runs of neighbours and to treat each run, along the convex hull of cost and loss: the
- * options of all layers together. Every layer belongs to exactly one run; where runs cannot be joined to all of the
- * layers there are none. Between two cuts on the hull lies another, if any, at the price at which both are worth the same.
- */
-export const partitionFront = <Data>(
-  count: number,
-  runs: readonly LayerRun<Data>[],
-  measure: CostMeasure,
-): CompressionOption<readonly Data[]>[] => {
+/** Cuts along the convex hull: between two of them lies another, if any, at the price at which both are worth the same. */
+const hullOfCuts = <Data>(count: number, runs: readonly LayerRun<Data>[], measure: CostMeasure): Cut<Data>[] => {
   const at = (price: Price): Cut<Data> | undefined => {
-    const options = cutAt(count, runs, measure, price);
-    return options && { options, cost: sumCosts(options.map(({ cost }) => cost))[measure], loss: lossOf(options) };
+    const taken = cutAt(count, runs, measure, price);
+    return (
+      taken && {
+        taken,
+        cost: sumCosts(taken.map(({ option }) => option.cost))[measure],
+        loss: taken.reduce((sum, { option }) => sum + option.loss, 0),
+      }
+    );
   };
   const [cheapest, best] = [at({ cost: 1, loss: 0 }), at({ cost: 0, loss: 1 })];
   if (!cheapest || !best) return [];
@@ -80,18 +81,26 @@ export const partitionFront = <Data>(
     if (between && worth(between) < worth(low) * (1 - 1e-12)) hull.splice(index + 1, 0, between);
     else index++;
   }
-  return lowerHull(undominated(hull)).map(({ index }): CompressionOption<readonly Data[]> => {
-    const { options, loss } = hull[index]!;
-    const kinds = [...new Set(options.map(({ kind }) => kind))].filter((kind) => kind !== 'dense');
-    return {
-      kind: kinds.join('+') || 'dense',
-      label: options.map(({ label }) => label).join('; '),
-      cost: sumCosts(options.map(({ cost }) => cost)),
-      loss,
-      data: options.map(({ data }) => data),
-    };
-  });
+  return hull;
 };
 
-const lossOf = <Data>(options: readonly CompressionOption<Data>[]): number =>
-  options.reduce((sum, { loss }) => sum + loss, 0);
+/**
+ * Ways to cut layers in a row into runs of neighbours and to treat each run: the options of all layers together, by rising
+ * cost and falling loss. Every layer belongs to exactly one run; where runs cannot be joined to all of the layers there are
+ * none. The cuts are those along the convex hull of cost and loss, each with all that its own runs can be between.
+ */
+export const partitionFront = <Data>(
+  count: number,
+  runs: readonly LayerRun<Data>[],
+  measure: CostMeasure,
+): CompressionOption<readonly Data[]>[] => {
+  const found = new Map<string, CompressionOption<readonly Data[]>[]>();
+  for (const { taken } of hullOfCuts(count, runs, measure)) {
+    const key = taken.map(({ run }) => run.end).join(' ');
+    if (found.has(key)) continue;
+    const choices = taken.map(({ run }) => ({ name: '', sites: [], options: run.options }));
+    found.set(key, [...joinChoices('', choices, measure).options]);
+  }
+  const all = [...found.values()].flat();
+  return undominated(all.map(({ cost, loss }) => ({ cost: cost[measure], loss }))).map(({ index }) => all[index]!);
+};

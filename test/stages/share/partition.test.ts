@@ -47,10 +47,20 @@ describe('the front of cuts', () => {
   const front = partitionFront(5, runs, 'parameters');
   const all = everyCut(5, runs).map(sumOf);
 
-  test('holds nothing that another cut beats in both cost and loss', () => {
+  test('has what is worth most at every price', () => {
     expect(front.length).toBeGreaterThan(2);
-    for (const { cost, loss } of front)
-      expect(all.some((other) => other.cost < cost.parameters - 1e-9 && other.loss < loss - 1e-9)).toBe(false);
+    for (const price of [0.001, 0.01, 0.03, 0.1, 0.3, 1]) {
+      const worth = ({ cost, loss }: { cost: number; loss: number }): number => loss + price * cost;
+      const best = Math.min(...front.map(({ cost, loss }) => worth({ cost: cost.parameters, loss })));
+      expect(best).toBeCloseTo(Math.min(...all.map(worth)), 12);
+    }
+  });
+
+  test('loses less the more it costs', () => {
+    for (let at = 1; at < front.length; at++) {
+      expect(front[at]!.cost.parameters).toBeGreaterThan(front[at - 1]!.cost.parameters);
+      expect(front[at]!.loss).toBeLessThan(front[at - 1]!.loss);
+    }
   });
 
   test('begins with the cheapest cut and ends with the one that loses least', () => {
