@@ -5,21 +5,25 @@
 // (--threads 1) nothing of it is spent on waiting.
 //
 //   npx tsx bench/training.ts [--batch 16] [--micro-batch 4] [--steps 5] [--threads 1] [--loss cross-entropy|kl]
-//     [--python .venv/bin/python]
+//     [--block-by-block] [--python .venv/bin/python]
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Dataset } from '../src/calibration/dataset.ts';
+import { bindingOf } from '../src/execution/feeds.ts';
 import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import type { Engine } from '../src/execution/session.ts';
 import { cloneProgram } from '../src/ir/clone.ts';
 import { inferShapes } from '../src/ir/inference/index.ts';
 import { sumOfSquares } from '../src/kernels/index.ts';
 import { Random } from '../src/random.ts';
+import { collate, readSample } from '../src/training/batches.ts';
 import { buildPrograms, GraphObjective } from '../src/training/graph-objective.ts';
 import type { LossPlan } from '../src/training/loss-graph.ts';
 import { distributionLosses } from '../src/training/losses/table.ts';
+import { predictMemory } from '../src/training/memory.ts';
 import { optimizers } from '../src/training/optimizers/table.ts';
 import { ModelTeacher } from '../src/training/teacher.ts';
 import { findTrainable, readTrainable } from '../src/training/trainable.ts';
@@ -34,6 +38,7 @@ const { values: given } = parseArgs({
     steps: { type: 'string', default: '5' },
     threads: { type: 'string' },
     loss: { type: 'string', default: 'cross-entropy' },
+    'block-by-block': { type: 'boolean', default: false },
     python: { type: 'string' },
   },
 });
@@ -105,6 +110,8 @@ const teacher = await ModelTeacher.open({
   session,
 });
 const programs = buildPrograms({ student, weights, extra: [], loss });
+const peakBefore = process.resourceUsage().maxRSS;
+const signal = new AbortController().signal;
 const objective = await GraphObjective.open(
   {
     student,
@@ -120,7 +127,10 @@ const objective = await GraphObjective.open(
     seed: 0,
     engine: timed(onnxruntimeEngine, 'student'),
     session,
-    signal: new AbortController().signal,
+    blockwise: given['block-by-block']
+      ? { maxMemoryBytes: 2 ** 24, scratch: { directory: mkdtempSync(join(tmpdir(), 'modelpress-training-')) }, signal }
+      : undefined,
+    signal,
   },
   programs,
 );
@@ -178,6 +188,14 @@ const speeds = (seconds: number, processorSeconds: number): string =>
 console.log(`modelpress: ${speeds(total, processor)}`);
 console.log(
   `  forward and backward ${part('student')}, teacher ${part('teacher')}, optimizer ${part('optimizer')}, data and copies ${(1000 * other).toFixed(0)} ms`,
+);
+const first = await readSample(randomWindows, 0);
+const single = collate([{ index: 0, sample: first, origin: 'dataset' }], bindingOf(student), 'a window');
+const { perSample, perSampleOfBlock } = predictMemory(programs, single, objective.parameters.length);
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+const atOnce = Number(given['micro-batch']);
+console.log(
+  `  memory beyond the process before: ${mebibytes(1024 * (process.resourceUsage().maxRSS - peakBefore))}; activations predicted: ${mebibytes(atOnce * perSample)}, block by block ${mebibytes(atOnce * perSampleOfBlock)}`,
 );
 await objective.close();
 await teacher.close();

@@ -42,6 +42,7 @@ const sessionOptions = (options: SessionOptions): Ort.InferenceSession.SessionOp
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
+    enableMemPattern: options.memory !== 'lean',
     graphOptimizationLevel: optimizationLevels[options.optimization ?? 'all'],
     // Errors come as exceptions; onnxruntime need not print them too.
     logSeverityLevel: 4,

@@ -13,6 +13,11 @@ export interface SessionOptions {
   readonly fetch?: readonly Value[] | undefined;
   /** ORT graph optimisation; 'all' by default. 'none' keeps every intermediate value exactly as the graph computes it. */
   readonly optimization?: 'none' | 'basic' | 'extended' | 'all' | undefined;
+  /**
+   * 'planned' (default): from the second run with the same shapes on, activations lie in one block laid out beforehand.
+   * 'lean': they do not, which takes up to half the memory where many are alive at once, as on the way back.
+   */
+  readonly memory?: 'planned' | 'lean' | undefined;
   /** Folder for models that are too large to be handed over in memory; default the system's. */
   readonly scratchDirectory?: string | undefined;
   /** What the program was opened from, for messages. */

@@ -84,7 +84,7 @@ export const openWholeStep = async (
   engine: Engine,
   options: SessionOptions,
 ): Promise<StepGradients> => {
-  const session: Session = await engine.open(program.program, options);
+  const session: Session = await engine.open(program.program, { ...options, memory: 'lean' });
   return {
     of: async (parts, leaves) => {
       const sums = new Map<TrainedWeight, Float32Array>();

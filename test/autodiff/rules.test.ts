@@ -101,6 +101,7 @@ const products: readonly GradientCase[] = [
     body: 'z = MatMul(x, y)',
   },
   { name: 'MatMul of batches, wide by narrow', inputs: { x: [2, 3, 5], y: [2, 5, 2] }, body: 'z = MatMul(x, y)' },
+  { name: 'MatMul of batches, wide by many', inputs: { x: [1, 2, 18], y: [1, 18, 16] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul of batches, narrow by wide', inputs: { x: [2, 3, 2], y: [2, 2, 5] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul broadcast batches', inputs: { x: [2, 1, 3, 4], y: [5, 4, 2] }, body: 'z = MatMul(x, y)' },
   { name: 'MatMul matrix by batch', inputs: { x: [3, 4], y: [5, 4, 2] }, body: 'z = MatMul(x, y)' },

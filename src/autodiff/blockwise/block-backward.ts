@@ -137,8 +137,9 @@ class BackwardWalk {
     const shown = part.of.filter((value) => gradient.gradients.has(value));
     for (const value of shown) this.#reached.add(value);
     const handed = part.back.filter((value) => gradient.gradients.has(value));
+    const options = { signal, scratchDirectory: scratch.directory, memory: 'lean' } as const;
     if (gradient.program.graph.outputs.length > 0)
-      await withSession(engine, gradient.program, { signal, scratchDirectory: scratch.directory }, async (session) => {
+      await withSession(engine, gradient.program, options, async (session) => {
         for (let run = 0; run < runCount; run++) {
           const feeds = new Map(this.#feeds(block, run));
           for (const [value, name] of gradient.seeds) feeds.set(name, this.#store.get(gradientKey(value), run));

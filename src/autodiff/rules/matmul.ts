@@ -70,10 +70,13 @@ export const matmulRule: Rule = (context) => {
   return [context.wants(0) ? forA() : undefined, context.wants(1) ? forB() : undefined];
 };
 
+/** Products of fewer rows than this are slower than turning a wide factor. */
+const fewestRows = 16;
+
 /** Whether A has more columns than ∂Y: positions, whose number only the data tell, are more than channels. */
 const isWide = (a: Value, gradient: Value): boolean => {
   const [columns, width] = [widthOf(a), widthOf(gradient)];
-  return width !== undefined && (columns === undefined || columns > width);
+  return width !== undefined && width >= fewestRows && (columns === undefined || columns > width);
 };
 
 /** Aᵀ ∂Y as (∂Yᵀ A)ᵀ, which turns the two narrow ones instead of the wide one. */
