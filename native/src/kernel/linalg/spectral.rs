@@ -16,12 +16,13 @@ const PARTS: usize = 8;
 pub fn eigen_symmetric(matrix: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>), Fault> {
     expect_length("matrix", matrix.len(), n * n)?;
     expect_finite(matrix)?;
+    let (matrix, size) = near_one(matrix);
     let mut values = vec![0.0; n];
     let mut vectors = vec![0.0; n * n];
     let parts = Par::rayon(PARTS);
     let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, parts, Default::default());
     self_adjoint_evd(
-        MatRef::from_column_major_slice(matrix, n, n),
+        MatRef::from_column_major_slice(&matrix, n, n),
         DiagMut::from_slice_mut(&mut values),
         Some(MatMut::from_column_major_slice_mut(&mut vectors, n, n)),
         parts,
@@ -29,6 +30,7 @@ pub fn eigen_symmetric(matrix: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>),
         Default::default(),
     )
     .map_err(|_| Fault::numeric("the eigenvalues did not converge"))?;
+    values.iter_mut().for_each(|value| *value *= size);
     Ok((values, transpose(&vectors, n, n)?))
 }
 
@@ -47,6 +49,7 @@ pub struct Svd {
 pub fn svd_thin(matrix: &[f64], rows: usize, columns: usize) -> Result<Svd, Fault> {
     expect_length("matrix", matrix.len(), rows * columns)?;
     expect_finite(matrix)?;
+    let (matrix, size) = near_one(matrix);
     let rank = rows.min(columns);
     let mut s = vec![0.0; rank];
     let mut u = vec![0.0; rows * rank];
@@ -54,7 +57,7 @@ pub fn svd_thin(matrix: &[f64], rows: usize, columns: usize) -> Result<Svd, Faul
     let (parts, thin) = (Par::rayon(PARTS), ComputeSvdVectors::Thin);
     let scratch = svd_scratch::<f64>(rows, columns, thin, thin, parts, Default::default());
     svd(
-        MatRef::from_row_major_slice(matrix, rows, columns),
+        MatRef::from_row_major_slice(&matrix, rows, columns),
         DiagMut::from_slice_mut(&mut s),
         Some(MatMut::from_column_major_slice_mut(&mut u, rows, rank)),
         Some(MatMut::from_column_major_slice_mut(&mut v, columns, rank)),
@@ -63,7 +66,20 @@ pub fn svd_thin(matrix: &[f64], rows: usize, columns: usize) -> Result<Svd, Faul
         Default::default(),
     )
     .map_err(|_| Fault::numeric("the singular values did not converge"))?;
+    s.iter_mut().for_each(|value| *value *= size);
     Ok(Svd { u: transpose(&u, rank, rows)?, s, vt: v })
+}
+
+/// The matrix divided by the power of two next to its largest element, and that power: iterations stop by thresholds that
+/// matrices near the ends of the range of doubles never meet. The division is exact except for subnormal results.
+fn near_one(matrix: &[f64]) -> (Vec<f64>, f64) {
+    let largest = matrix.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+    if largest == 0.0 {
+        return (matrix.to_vec(), 1.0);
+    }
+    let exponent = largest.log2().floor().clamp(-1022.0, 1022.0) as i32;
+    let size = 2.0f64.powi(exponent);
+    (matrix.iter().map(|value| value / size).collect(), size)
 }
 
 fn expect_finite(matrix: &[f64]) -> Result<(), Fault> {
@@ -119,6 +135,25 @@ mod tests {
         for threads in [2, 3, 5] {
             assert!(with_threads(threads, run) == found);
         }
+    }
+
+    #[test]
+    fn matrices_near_the_ends_of_the_range_have_the_same_vectors() {
+        let n = 40;
+        let matrix = positive_definite(n, 54);
+        let (values, vectors) = eigen_symmetric(&matrix, n).unwrap();
+        let found = svd_thin(&matrix, n, n).unwrap();
+        for size in [2.0f64.powi(-1000), 2.0f64.powi(900)] {
+            let scaled: Vec<f64> = matrix.iter().map(|value| value * size).collect();
+            let (scaled_values, scaled_vectors) = eigen_symmetric(&scaled, n).unwrap();
+            assert_eq!(scaled_vectors, vectors);
+            assert!(scaled_values.iter().zip(&values).all(|(a, b)| *a == b * size));
+            let scaled_found = svd_thin(&scaled, n, n).unwrap();
+            assert_eq!((&scaled_found.u, &scaled_found.vt), (&found.u, &found.vt));
+        }
+        let subnormal: Vec<f64> = matrix.iter().map(|value| value * 1e-310).collect();
+        assert!(eigen_symmetric(&subnormal, n).is_ok());
+        assert!(svd_thin(&subnormal, n, n).is_ok());
     }
 
     #[test]
