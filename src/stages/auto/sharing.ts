@@ -1,13 +1,16 @@
 import type { Site } from '../../analysis/sites.ts';
 import type { Program } from '../../ir/graph.ts';
+import { packedBytes } from '../quantize/weights/scheme.ts';
+import type { ReportedOption } from '../sensitivity/report.ts';
 import { choiceOfGroup } from '../share/group-choice.ts';
 import { findShareGroups, type ShareGroup } from '../share/groups.ts';
 import { shareStage } from '../share/index.ts';
 import type { StageContext } from '../stage.ts';
+import { bytesPerProduct } from './file-bytes.ts';
 import type { AutoOptions } from './options.ts';
 import type { EditChoice, EditOption } from './site-choice.ts';
 import type { SiteMetrics } from './site-metrics.ts';
-import type { Widths } from './widths.ts';
+import { schemeOf, type Widths } from './widths.ts';
 
 /** Ways in which groups of layers may share: neighbours a basis, all layers atoms with private rests. */
 const ways = [
@@ -26,22 +29,31 @@ export interface SharingRequest {
   readonly context: Pick<StageContext, 'signal' | 'emit'>;
 }
 
-const shareOf = (a: number, b: number): number => (b > 0 ? a / b : 0);
+/**
+ * Bytes of a group in integers: every layer's weight by itself, or where the layers share a basis (rank, columns), that
+ * and each layer's coefficients (rows, rank), with a product more for each layer.
+ */
+const bytesIn = ({ sites }: ShareGroup, { data, cost }: EditOption, format: ReportedOption): number => {
+  const { rows, columns } = sites[0]!;
+  const scheme = schemeOf(format);
+  if (data.length === 0) return sites.length * packedBytes(scheme, rows, columns);
+  const rank = Math.round(cost.parameters / (columns + sites.length * rows));
+  const own = packedBytes(scheme, rows, rank) + bytesPerProduct;
+  return packedBytes(scheme, rank, columns) + sites.length * own;
+};
 
-/** The options of a group in every width that all of its sites may have. */
-const inWidths = ({ sites }: ShareGroup, options: readonly EditOption[], widths: Widths): EditOption[] => {
-  const dense = options[0]!.cost.parameters;
-  const [first, ...others] = sites.map(({ name }) => widths.formatsOf(name));
-  return (first ?? []).flatMap(({ format }) => {
-    const own = [first!, ...others].flatMap((formats) => formats.find((one) => one.format === format) ?? []);
-    if (own.length < sites.length) return [];
-    const bytes = own.reduce((sum, one) => sum + one.bytes, 0);
+/** The options of a group that shares a basis in every width that all of its sites may have. */
+const inWidths = (group: ShareGroup, options: readonly EditOption[], widths: Widths): EditOption[] => {
+  const known = group.sites.map(({ name }) => widths.formatsOf(name));
+  return known[0]!.flatMap((format) => {
+    const own = known.flatMap((formats) => formats.find((one) => one.format === format.format) ?? []);
+    if (own.length < group.sites.length) return [];
     const noise = own.reduce((sum, one) => sum + one.loss, 0);
     return options.map((option) => ({
       ...option,
       kind: option.data.length === 0 ? 'bits' : `${option.kind}+bits`,
-      label: option.data.length === 0 ? format : `${option.label}, ${format}`,
-      cost: { ...option.cost, bytes: bytes * shareOf(option.cost.parameters, dense) },
+      label: option.data.length === 0 ? format.format : `${option.label}, ${format.format}`,
+      cost: { ...option.cost, bytes: bytesIn(group, option, format) },
       loss: option.loss + noise,
     }));
   });
@@ -68,7 +80,7 @@ export const sharingChoices = async (request: SharingRequest): Promise<EditChoic
       });
       const known = found.get(group.name);
       const own = known ? edits.slice(1) : edits;
-      const packed = widths ? inWidths(group, edits, widths).slice(known ? 1 : 0) : [];
+      const packed = widths && way.method === 'basis' ? inWidths(group, edits, widths).slice(known ? 1 : 0) : [];
       found.set(group.name, { ...choice, options: [...(known?.options ?? []), ...own, ...packed] });
     }
     context.emit({ type: 'progress', task: 'sharing', done: found.size, total: found.size, unit: 'groups' });

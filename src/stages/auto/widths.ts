@@ -32,7 +32,7 @@ export const widthOptions = (
   });
 
 /** How the quantize stage lays integers out unless it is told otherwise. */
-const schemeOf = ({ bits, group_size: groupSize }: ReportedOption): WeightScheme => {
+export const schemeOf = ({ bits, group_size: groupSize }: ReportedOption): WeightScheme => {
   const width = codeWidths.find((one) => one === bits);
   if (width === undefined) throw internalError('a weight that stays as it is has no scheme');
   return { bits: width, groupSize, grid: 'asymmetric', clip: 'none' };
