@@ -15,9 +15,11 @@ import { runStage } from './measured.ts';
  * Boxes of the face detector in 8-bit forms against those of the original: F1 at an overlap of one half, of all boxes
  * with a score above 0.7 and of those left after suppression. The first eight photos measure, the others calibrate.
  *
- *   npx tsx bench/faces.ts [--data ../shared/data]
+ *   npx tsx bench/faces.ts [--data ../shared/data] [--setting mse]
  */
-const { values: given } = parseArgs({ options: { data: { type: 'string', default: '../shared/data' } } });
+const { values: given } = parseArgs({
+  options: { data: { type: 'string', default: '../shared/data' }, setting: { type: 'string', default: '' } },
+});
 const folder = join(resolve(given.data), 'detect-ultraface');
 
 interface Box {
@@ -77,7 +79,11 @@ const settings = [
   { name: 'fp32', options: undefined },
   { name: 'int8 static minmax', options: { activations: { ranges: 'minmax' } } },
   { name: 'int8 static percentile 99.999', options: { activations: { ranges: 'percentile' } } },
+  { name: 'int8 static entropy', options: { activations: { ranges: 'entropy' } } },
   { name: 'int8 static mse', options: { activations: { ranges: 'mse' } } },
+  { name: 'int8 static mse equalized', options: { activations: { ranges: 'mse', equalize: true } } },
+  { name: 'int8 static minmax per tensor', options: { activations: { per_channel: false } } },
+  { name: 'int8 static minmax per tensor equalized', options: { activations: { per_channel: false, equalize: true } } },
   { name: 'int8 static minmax quantized head', options: { activations: { ranges: 'minmax', head: 'quantized' } } },
   { name: 'int8 dynamic', options: { activations: 'dynamic' } },
   { name: 'float16', options: { precision: 'float16' } },
@@ -100,6 +106,7 @@ const calibration: Dataset = {
 console.log(`${readdirSync(join(folder, 'images')).length} photos, ${calibration.length} for calibration`);
 console.log('setting                              boxes    box F1   after suppression       bytes');
 for (const { name, options } of settings) {
+  if (!name.includes(given.setting)) continue;
   const changed = options ? (await runStage(program, options, calibration)).program : program;
   await withSession(onnxruntimeEngine, program, {}, (before) =>
     withSession(onnxruntimeEngine, changed, {}, async (after) => {

@@ -27,6 +27,8 @@ export interface StaticActivations {
   /** Codes of weights: ±127, or ±63, with which signed products saturate on no processor. */
   readonly weightBits: 7 | 8;
   readonly smooth: Smoothing;
+  /** Whether ranges of weights are equalised between neighbouring products first (equalize/). */
+  readonly equalize: boolean;
   /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
   readonly head: 'float' | 'quantized';
 }
@@ -103,11 +105,17 @@ const staticInput = z
     symmetric: z.boolean().optional().describe('Alias of sym.'),
     ranges: rangesInput
       .default('minmax')
-      .describe('How calibration data become ranges: minmax, percentile, { percentile: 99.99 }, or mse.'),
+      .describe('How calibration data become ranges: minmax, percentile, { percentile: 99.99 }, entropy, or mse.'),
     per_channel: perChannel,
     weight_type: weightType.optional(),
     reduce_range: reduceRange,
     smooth: smoothInput.default('auto'),
+    equalize: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Scale channels between neighbouring products so that both weights have equal ranges (cross-layer equalisation). Default false: it helps where weights have one scale for all channels (per_channel: false).',
+      ),
     head: z
       .enum(['float', 'quantized'])
       .default('float')
@@ -182,6 +190,7 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
     weightType: input.weight_type ?? input.type,
     weightBits,
     smooth: input.smooth,
+    equalize: input.equalize,
     head: input.head,
   };
 };

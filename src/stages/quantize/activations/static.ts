@@ -9,6 +9,7 @@ import { selectSites } from '../../select-sites.ts';
 import type { StageContext, StageResult } from '../../stage.ts';
 import { collectRanges } from './calibrate.ts';
 import { GridConstants } from './constants.ts';
+import { equalizeProgram } from './equalize/run.ts';
 import { codeRanges, type Grid, gridOf } from './grid.ts';
 import { newLowering } from './integer/form.ts';
 import { lowerSites } from './integer/lower.ts';
@@ -161,6 +162,9 @@ export const quantizeStatic = async (
   context: StageContext,
 ): Promise<StageResult> => {
   const prepared = prepareProgram(model.program);
+  const equalized = options.equalize
+    ? equalizeProgram(prepared.program, selectSites(findSites(prepared.program), options).chosen)
+    : [];
   const smoothed = await smoothStatic(prepared.program, options, context);
   const rounded = await roundWeights({ ...model, program: prepared.program }, options, context);
   const { program } = rounded.model;
@@ -177,6 +181,6 @@ export const quantizeStatic = async (
   );
   return {
     model: { ...model, program },
-    findings: [...prepared.findings, ...unmatched, ...smoothed, ...rounded.findings, ...kept],
+    findings: [...prepared.findings, ...unmatched, ...equalized, ...smoothed, ...rounded.findings, ...kept],
   };
 };

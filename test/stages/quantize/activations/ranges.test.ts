@@ -97,3 +97,12 @@ describe('a histogram', () => {
     expect(histogram.quantile(1)).toBe(1);
   });
 });
+
+test('entropy leaves a far outlier outside and keeps what is spread evenly', () => {
+  const outlier = Float32Array.of(...values, 40);
+  expect(rangeOf('entropy', [outlier])!.high).toBeLessThan(20);
+  const even = Float32Array.from({ length: 20000 }, (_, index) => index / 10000 - 1);
+  const { low, high } = rangeOf('entropy', [even])!;
+  expect(low).toBeLessThan(-0.95);
+  expect(high).toBeGreaterThan(0.95);
+});
