@@ -33,6 +33,11 @@ export const commands: readonly CommandCard[] = [
     load: async () => (await import('./share.ts')).shareCommand,
   },
   {
+    name: 'exits',
+    summary: 'let easy samples leave a classifier early',
+    load: async () => (await import('./exits.ts')).exitsCommand,
+  },
+  {
     name: 'search',
     summary: 'run a recipe over a few values or chains and print the front of size and quality',
     load: async () => (await import('./search.ts')).searchCommand,
