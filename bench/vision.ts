@@ -35,6 +35,11 @@ const settings = [
     options: { activations: { ranges: 'minmax', per_channel: false, equalize: true } },
   },
   { name: 'int8 static mse equalized', options: { activations: { ranges: 'mse', equalize: true } } },
+  { name: 'int8 static mse corrected', options: { activations: { ranges: 'mse', bias_correction: true } } },
+  {
+    name: 'int8 static minmax per tensor corrected',
+    options: { activations: { ranges: 'minmax', per_channel: false, bias_correction: true } },
+  },
   { name: 'int8 static minmax int8 weights', options: { activations: { ranges: 'minmax', weight_type: 'int8' } } },
   { name: 'int8 static mse quantized head', options: { activations: { ranges: 'mse', head: 'quantized' } } },
   { name: 'int8 dynamic', options: { activations: 'dynamic' } },

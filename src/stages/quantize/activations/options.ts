@@ -29,6 +29,8 @@ export interface StaticActivations {
   readonly smooth: Smoothing;
   /** Whether ranges of weights are equalised between neighbouring products first (equalize/). */
   readonly equalize: boolean;
+  /** Whether biases take back what rounding weights does to the mean of outputs (bias/). */
+  readonly correctBias: boolean;
   /** What happens to arithmetic that no weight product follows (box decoding, pooling before a softmax). */
   readonly head: 'float' | 'quantized';
 }
@@ -116,6 +118,12 @@ const staticInput = z
       .describe(
         'Scale channels between neighbouring products so that both weights have equal ranges (cross-layer equalisation). Default false: it helps where weights have one scale for all channels (per_channel: false).',
       ),
+    bias_correction: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Let the biases of convolutions and Gemm take back what the rounding of weights does to the mean of their outputs (default false).',
+      ),
     head: z
       .enum(['float', 'quantized'])
       .default('float')
@@ -191,6 +199,7 @@ export const normaliseActivations = (input: ActivationsInput): Activations => {
     weightBits,
     smooth: input.smooth,
     equalize: input.equalize,
+    correctBias: input.bias_correction,
     head: input.head,
   };
 };

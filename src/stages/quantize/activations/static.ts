@@ -7,6 +7,7 @@ import type { Model } from '../../../ir/model.ts';
 import type { Finding } from '../../../recipe/events.ts';
 import { selectSites } from '../../select-sites.ts';
 import type { StageContext, StageResult } from '../../stage.ts';
+import { correctBiases } from './bias/correct.ts';
 import { collectRanges } from './calibrate.ts';
 import { GridConstants } from './constants.ts';
 import { equalizeProgram } from './equalize/run.ts';
@@ -116,6 +117,19 @@ const smoothStatic = async (
   return smoothProgram(program, products, request, context);
 };
 
+/** Lets biases take back what the rounding of weights does to the mean of outputs, where that is asked for. */
+const correctStatic = async (
+  program: Program,
+  products: readonly Site[],
+  options: StaticOptions,
+  context: StageContext,
+): Promise<readonly Finding[]> =>
+  options.correctBias ? correctBiases(program, products, weightRequest(options), context) : [];
+
+/** How the integers of products' weights are stored. */
+const weightRequest = ({ weightBits, granularity, weightType }: StaticOptions) =>
+  ({ limit: weightLimit(weightBits), granularity, dtype: weightType, arrangement: 'plain' }) as const;
+
 /** Puts integers, scales and their operators into the program. */
 const rewrite = (
   program: Program,
@@ -136,10 +150,7 @@ const rewrite = (
   insertActivations({ program, plan, grids, names, constants });
   for (const { site, grid } of rows) {
     const weight = store.store(site, {
-      limit: weightLimit(options.weightBits),
-      granularity: options.granularity,
-      dtype: options.weightType,
-      arrangement: 'plain',
+      ...weightRequest(options),
       home: site.graph,
       floors: floors.get(site.weight),
     });
@@ -170,6 +181,7 @@ export const quantizeStatic = async (
   const { program } = rounded.model;
   const { chosen, findings: unmatched } = selectSites(findSites(program), options);
   const products = chosen.filter((site) => productOps.has(site.op));
+  const corrected = await correctStatic(program, products, options, context);
   const calibrated = await calibrate(program, products, options, context);
   const others = chosen.filter((site) => !productOps.has(site.op));
   rewrite(program, calibrated, others, options, (site, form) => {
@@ -181,6 +193,14 @@ export const quantizeStatic = async (
   );
   return {
     model: { ...model, program },
-    findings: [...prepared.findings, ...unmatched, ...equalized, ...smoothed, ...rounded.findings, ...kept],
+    findings: [
+      ...prepared.findings,
+      ...unmatched,
+      ...equalized,
+      ...smoothed,
+      ...rounded.findings,
+      ...corrected,
+      ...kept,
+    ],
   };
 };

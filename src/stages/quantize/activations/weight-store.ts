@@ -58,7 +58,7 @@ export const codesTensor = (codes: Int8Array | Uint8Array, shape: readonly numbe
   new MemoryTensor(codes instanceof Int8Array ? 'int8' : 'uint8', shape, bytesOf(codes));
 
 /** The rows of a site's weight as channels. */
-const rowView = (site: Site, shape: readonly number[]): ChannelView =>
+export const rowView = (site: Site, shape: readonly number[]): ChannelView =>
   site.layout === 'rows-first' ? { outer: 1, channels: site.rows, inner: site.columns } : channelView(shape, 1);
 
 /** The array with its last two axes swapped. */
