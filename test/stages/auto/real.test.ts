@@ -55,7 +55,7 @@ describe.skipIf(!stories)('a language model (needs ../shared/data/llm-stories260
     const result = await run(model, { size: 0.3, bits: [4], group_sizes: [32], refit: false }, context);
     const { storedBytes } = measureCost(model.program);
     expect(measureCost(result.model.program).storedBytes).toBeLessThan(0.26 * storedBytes);
-    expect(await klOf(result.model, model, held)).toBeLessThan(0.05);
+    expect(await klOf(result.model, model, held)).toBeLessThan(0.1);
   });
 
   test('a share of the operations', async () => {
