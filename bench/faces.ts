@@ -82,6 +82,7 @@ const settings = [
   { name: 'int8 static entropy', options: { activations: { ranges: 'entropy' } } },
   { name: 'int8 static mse', options: { activations: { ranges: 'mse' } } },
   { name: 'int8 static mse equalized', options: { activations: { ranges: 'mse', equalize: true } } },
+  { name: 'int8 static mse corrected', options: { activations: { ranges: 'mse', bias_correction: true } } },
   { name: 'int8 static minmax per tensor', options: { activations: { per_channel: false } } },
   { name: 'int8 static minmax per tensor equalized', options: { activations: { per_channel: false, equalize: true } } },
   { name: 'int8 static minmax quantized head', options: { activations: { ranges: 'minmax', head: 'quantized' } } },
