@@ -2,7 +2,7 @@ import { readSiteMatrix } from '../../analysis/site-weights.ts';
 import { findSites } from '../../analysis/sites.ts';
 import type { Dataset } from '../../calibration/dataset.ts';
 import { CompressError } from '../../errors.ts';
-import type { Program } from '../../ir/graph.ts';
+import type { Program, Value } from '../../ir/graph.ts';
 import { type MeasureContext, measureVariants } from '../measured.ts';
 import { predictLoss } from '../predict.ts';
 import { outputReadings } from '../readings.ts';
@@ -10,6 +10,7 @@ import { carriedOutputs } from '../steps.ts';
 import { type CurvatureRequest, curvatureOf } from '../store.ts';
 import { type Correspondence, correspondingSites, type SitePair, type SiteUnit } from './correspond.ts';
 import { type KeptSites, keepFor } from './keep.ts';
+import { factorTensor } from './scales.ts';
 import { causedBy, standardError } from './shares.ts';
 import { compareValues, type ValueError } from './signal.ts';
 import { VariantPlaces, withSameOperators } from './variant.ts';
@@ -102,6 +103,14 @@ const predicted = async (
   return found;
 };
 
+/** Names of what the products of pairs compute, and of the floats that they read. */
+const comparedValues = (pairs: readonly SitePair[]): string[] => {
+  const isFloat = ({ type, producer }: Value): boolean =>
+    producer !== undefined && type?.kind === 'tensor' && type.dtype === 'float32';
+  const reads = pairs.flatMap(({ first, second }) => [...first.reads, ...second.reads].filter(isFloat));
+  return [...new Set([...pairs.map(({ site }) => site.output), ...reads].map(({ name }) => name))];
+};
+
 /**
  * Follows the divergence of one program from another back to the weight products that cause it.
  * @throws CompressError 'mismatch' where the two have no products in common, or no outputs of the same names.
@@ -123,7 +132,20 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
       hint: 'Divergences are taken between outputs of the same names.',
     });
   const by = methodFor(request, changed.length);
-  const [inFirst, inSecond] = [new VariantPlaces(first, outputs), new VariantPlaces(second, outputs)];
+  const pairs = [...same, ...changed.flatMap((unit) => unit.pairs)];
+  const errors = await compareValues({ first, second }, comparedValues(pairs), dataset, context);
+  const factors = (name: string, direction: 'forth' | 'back') => {
+    const scale = errors.get(name)?.scale;
+    return scale && factorTensor(scale, direction);
+  };
+  const inFirst = new VariantPlaces(first, outputs, {
+    read: (name) => factors(name, 'forth'),
+    made: (name) => factors(name, 'back'),
+  });
+  const inSecond = new VariantPlaces(second, outputs, {
+    read: (name) => factors(name, 'back'),
+    made: (name) => factors(name, 'forth'),
+  });
   const whole = { program: second, reference: first, dataset, context, blocks: inSecond.blocks };
   const restoring = ({ pairs }: SiteUnit) => pairs.map((pair) => ({ region: pair.first }));
   const changing = ({ pairs }: SiteUnit) => pairs.map((pair) => ({ region: pair.second }));
@@ -153,13 +175,6 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
           );
           return { unit, ...part, caused: causedBy(part), error: standardError(runs) };
         });
-  const pairs = [...same, ...changed.flatMap((unit) => unit.pairs)];
-  const errors = await compareValues(
-    { first, second },
-    pairs.map(({ site }) => site.output.name),
-    dataset,
-    context,
-  );
   const position = new Map(findSites(first).map(({ name }, index) => [name, index]));
   const along = pairs
     .sort((a, b) => position.get(a.site.name)! - position.get(b.site.name)!)

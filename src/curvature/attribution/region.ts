@@ -85,12 +85,25 @@ const typeOf = (value: Value): DataType | undefined => (value.type?.kind === 'te
 /** The number of a type in Cast nodes. */
 const castNumbers: Partial<Record<DataType, number>> = { float32: 1, float16: 10, bfloat16: 16, float64: 11 };
 
+/** What a value is multiplied by where a graft reads it, and what the graft's own result is, by names; see ChannelScale. */
+export interface Units {
+  readonly read: (name: string) => Tensor | undefined;
+  readonly made: (name: string) => Tensor | undefined;
+}
+
+const sameUnits: Units = { read: () => undefined, made: () => undefined };
+
 /**
  * Makes a graph compute the value named as the region's output by a copy of that region, whose inputs it finds by
  * name; what it computes has the name from then on. Between floating-point types that are known and differ, a Cast stands.
  * @param constants numbers in place of some of the region's constants.
  */
-export const graft = (graph: Graph, region: Region, constants: ReadonlyMap<Value, Tensor> = new Map()): void => {
+export const graft = (
+  graph: Graph,
+  region: Region,
+  constants: ReadonlyMap<Value, Tensor> = new Map(),
+  units: Units = sameUnits,
+): void => {
   const known = computedValues(graph);
   const old = known.get(region.output.name)!;
   const before = firstReader(graph, old);
@@ -104,9 +117,18 @@ export const graft = (graph: Graph, region: Region, constants: ReadonlyMap<Value
     graph.insert(new Node({ op: 'Cast', inputs: [value], outputs: [converted], attributes }), before);
     return converted;
   };
+  const inUnits = (value: Value, factors: Tensor | undefined): Value => {
+    if (!factors || (typeOf(value) ?? 'float32') !== 'float32') return value;
+    const converted = new Value(fresh(value.name), value.type);
+    const inputs = [value, graph.addInitializer(fresh(`${value.name}/units`), factors)];
+    graph.insert(new Node({ op: 'Mul', inputs, outputs: [converted] }), before);
+    return converted;
+  };
   const copies = new Map<Value, Value>();
-  for (const value of region.reads)
-    copies.set(value, cast(known.get(value.name)!, typeOf(known.get(value.name)!), typeOf(value)));
+  for (const value of region.reads) {
+    const found = known.get(value.name)!;
+    copies.set(value, cast(inUnits(found, units.read(value.name)), typeOf(found), typeOf(value)));
+  }
   for (const value of region.constants)
     copies.set(value, graph.addInitializer(fresh(value.name), constants.get(value) ?? constantOf(value)!));
   for (const node of region.nodes) {
@@ -120,8 +142,8 @@ export const graft = (graph: Graph, region: Region, constants: ReadonlyMap<Value
     const { op, domain, overload, attributes } = node;
     graph.insert(new Node({ op, domain, overload, inputs, outputs, attributes: new Map(attributes) }), before);
   }
-  const made = cast(copies.get(region.output)!, typeOf(region.output), typeOf(old));
   const { name } = old;
+  const made = inUnits(cast(copies.get(region.output)!, typeOf(region.output), typeOf(old)), units.made(name));
   replaceAllUses(old, made, { graph });
   // An output of the graph has handed its name on by now; what is grafted later must find the new value, too.
   if (old.name !== name) return;

@@ -7,12 +7,15 @@ import type { Program } from '../../ir/graph.ts';
 import { difference } from '../../kernels/index.ts';
 import type { MeasureContext } from '../measured.ts';
 import { computedValues } from './region.ts';
+import { type ChannelScale, ScaleSearch } from './scales.ts';
 
 /** How far a value of one program is from its namesake in another, over all elements and runs. */
 export interface ValueError {
   /** 10 log₁₀(Σ y² / Σ (y − ŷ)²); infinite where they are equal. */
   readonly snrDb: number;
   readonly cosine: number;
+  /** Where the second program holds the value's channels in other units; the error is that in these units. */
+  readonly scale: ChannelScale | undefined;
 }
 
 /** Values that are fetched from one session at a time: each run holds them all. */
@@ -23,8 +26,10 @@ class Sums {
   #noise = 0;
   #other = 0;
   #dot = 0;
+  readonly #search = new ScaleSearch();
 
-  add(before: Float32Array, after: Float32Array): void {
+  add(shape: readonly number[], before: Float32Array, after: Float32Array): void {
+    this.#search.add(shape, before, after);
     const { signal, noise, other, dot } = difference(before, after);
     this.#signal += signal;
     this.#noise += noise;
@@ -33,10 +38,15 @@ class Sums {
   }
 
   result(): ValueError {
-    const norm = Math.sqrt(this.#signal * this.#other);
+    const scaled = this.#search.result(this.#noise);
+    const { signal, noise, dot } = scaled
+      ? { ...scaled, dot: scaled.signal }
+      : { signal: this.#signal, noise: this.#noise, dot: this.#dot };
+    const norm = Math.sqrt(signal * this.#other);
     return {
-      snrDb: this.#noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(this.#signal / this.#noise),
-      cosine: norm === 0 ? Number(this.#noise === 0) : this.#dot / norm,
+      snrDb: noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise),
+      cosine: norm === 0 ? Number(noise === 0) : dot / norm,
+      scale: scaled?.scale,
     };
   }
 }
@@ -73,11 +83,12 @@ export const compareValues = async (
           for await (const { outputs: before } of runSample(one, sample, bindings.first, item, part)) {
             const after = (await steps.next()).value?.outputs;
             for (const name of part) {
-              const [x, y] = [before.get(name), after?.get(name)].map((array) => array && floatsOfArray(array));
-              if (!x || x.length !== y?.length) uneven.add(name);
+              const array = before.get(name);
+              const [x, y] = [array, after?.get(name)].map((found) => found && floatsOfArray(found));
+              if (!array || !x || x.length !== y?.length) uneven.add(name);
               else if (!uneven.has(name)) {
                 const sum = sums.get(name) ?? new Sums();
-                sum.add(x, y);
+                sum.add(array.shape, x, y);
                 sums.set(name, sum);
               }
             }

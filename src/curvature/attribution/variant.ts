@@ -6,7 +6,7 @@ import type { Program, Value } from '../../ir/graph.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import type { ProgramVariant } from '../measured.ts';
-import { computedValues, graft, type Region } from './region.ts';
+import { computedValues, graft, type Region, type Units } from './region.ts';
 
 /** A region that takes the place of what a program computes, with other numbers for some of its constants. */
 export interface Replacement {
@@ -32,9 +32,14 @@ export class VariantPlaces {
   /** The last block that reads each value, through its own nodes or as an input. */
   readonly #readUpTo = new Map<Value, number>();
   readonly #latest: number;
+  readonly #units: Units;
 
-  /** @param outputs names of the outputs that must come after every variant's first block. */
-  constructor(program: Program, outputs: ReadonlySet<string>) {
+  /**
+   * @param outputs names of the outputs that must come after every variant's first block
+   * @param units of this program against those of the one that replacements come from
+   */
+  constructor(program: Program, outputs: ReadonlySet<string>, units: Units) {
+    this.#units = units;
     const ends = program.graph.outputs.filter(({ name }) => outputs.has(name));
     this.blocks = blocksWith(program, ends);
     this.#known = computedValues(program.graph);
@@ -69,7 +74,7 @@ export class VariantPlaces {
       name,
       from: this.startOf(replacements),
       edit: (part) => {
-        for (const { region, constants } of replacements) graft(part, region, constants);
+        for (const { region, constants } of replacements) graft(part, region, constants, this.#units);
       },
     };
   }

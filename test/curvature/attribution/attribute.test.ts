@@ -100,6 +100,39 @@ graph g(x: float32[N, 32]) -> (features) {
   for (const { alone, restored } of units) expect(Math.abs(alone! - restored!)).toBeGreaterThan(1e-6);
 });
 
+test('channels in other units are no errors: a change elsewhere is still all its own', async () => {
+  const program = parseProgram(`program opset=21
+graph g(x: float32[N, 32]) -> (scores) {
+  w: float32[32, 32] = random(seed=1)
+  v: float32[32, 32] = random(seed=2)
+  u: float32[32, 5] = random(seed=3)
+  a: float32[N, 32] = MatMul(x, w) { name: "first", block: "0" }
+  b: float32[N, 32] = Relu(a) { block: "0" }
+  c: float32[N, 32] = MatMul(b, v) { name: "second", block: "1" }
+  d: float32[N, 32] = Tanh(c) { block: "1" }
+  scores: float32[N, 5] = MatMul(d, u) { name: "last", block: "2" }
+}
+`);
+  const other = changed(program, ['last']);
+  const factorOf = (channel: number): number => 2 ** ((channel % 7) - 3);
+  for (const site of findSites(other).filter(({ name }) => name !== 'last')) {
+    const moved = readSiteMatrix(site).map((value, index) =>
+      site.name === 'first'
+        ? value / factorOf(Math.floor(index / site.columns))
+        : value * factorOf(index % site.columns),
+    );
+    writeSiteMatrix(site, moved);
+  }
+  const { units, divergence, remaining, along } = await attribute(program, other);
+  expect(units.map(({ unit }) => unit.name)).toEqual(['first', 'second', 'last']);
+  const shares = units.map(({ caused }) => caused! / divergence);
+  expect(shares[0]).toBeCloseTo(0, 3);
+  expect(shares[1]).toBeCloseTo(0, 3);
+  expect(shares[2]).toBeCloseTo(1, 3);
+  expect(remaining / divergence).toBeLessThan(1e-3);
+  expect(along[0]!.error!.snrDb).toBeGreaterThan(60);
+});
+
 test('products that read each other directly are put back together', async () => {
   const program = parseProgram(`program opset=21
 graph g(x: float32[N, 32]) -> (scores) {
