@@ -1,5 +1,5 @@
 import { readSiteMatrix } from '../../analysis/site-weights.ts';
-import { findSites } from '../../analysis/sites.ts';
+import { findSites, type Site } from '../../analysis/sites.ts';
 import type { Dataset } from '../../calibration/dataset.ts';
 import { CompressError } from '../../errors.ts';
 import type { Program, Value } from '../../ir/graph.ts';
@@ -77,10 +77,25 @@ const checkComparable = ({ changed, same, unmatched }: Correspondence): void => 
   });
 };
 
+/** The second program's matrix (rows, columns) of a site as it would be between values in the first's units. */
+const inFirstUnits = (matrix: Float32Array, site: Site, errors: ReadonlyMap<string, ValueError>): Float32Array => {
+  const factorsOf = (value: Value, count: number): Float64Array | undefined => {
+    const factors = errors.get(value.name)?.scale?.factors;
+    return factors?.length === count ? factors : undefined;
+  };
+  const [made, read] = [factorsOf(site.output, site.rows), factorsOf(site.input, site.columns)];
+  if (!made && !read) return matrix;
+  return matrix.map((value, index) => {
+    const [row, column] = [Math.floor(index / site.columns), index % site.columns];
+    return (value * (read?.[column] ?? 1)) / (made?.[row] ?? 1);
+  });
+};
+
 /** Differences of weights by the curvature: ½ tr(B ΔW A ΔWᵀ) of each, as if it were the only change. */
 const predicted = async (
   { first, dataset, context }: AttributionRequest,
   units: readonly SiteUnit[],
+  errors: ReadonlyMap<string, ValueError>,
 ): Promise<AttributedUnit[]> => {
   const names = new Set(units.flatMap(({ pairs }) => pairs.map(({ site }) => site.name)));
   const curvature = await curvatureOf({ program: first, dataset, context, wanted: ({ name }) => names.has(name) });
@@ -88,9 +103,10 @@ const predicted = async (
     const known = curvature.sites.get(site.name);
     if (!known || !packed) return undefined;
     const before = readSiteMatrix(site);
+    const after = inFirstUnits(packed.matrix(), site, errors);
     return predictLoss(
       known,
-      packed.matrix().map((value, index) => value - before[index]!),
+      after.map((value, index) => value - before[index]!),
     );
   };
   const found: AttributedUnit[] = [];
@@ -166,7 +182,7 @@ export const attributeDivergence = async (given: AttributionRequest): Promise<At
   });
   const units =
     by === 'curvature'
-      ? await predicted(request, changed)
+      ? await predicted(request, changed, errors)
       : changed.map((unit): AttributedUnit => {
           const [one, without] = [alone.get(unit.name)!, left.get(`without ${unit.name}`)!];
           const part = { alone: one.nats, restored: divergence - without.nats };

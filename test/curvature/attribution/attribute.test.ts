@@ -51,8 +51,9 @@ const rounded = async (program: Program, bits: number): Promise<Program> => {
       scaleType: 'float32',
       signal: new AbortController().signal,
     });
-    const codes = packRows({ codes: made.codes, rows, columns, bits: 4 });
-    packSite(site, { groupSize: 32, bits, storedBits: 4, method: 'rtn', ...made, codes });
+    const storedBits = bits <= 4 ? 4 : 8;
+    const codes = packRows({ codes: made.codes, rows, columns, bits: storedBits });
+    packSite(site, { groupSize: 32, bits, storedBits, method: 'rtn', ...made, codes });
   }
   return copy;
 };
@@ -100,8 +101,8 @@ graph g(x: float32[N, 32]) -> (features) {
   for (const { alone, restored } of units) expect(Math.abs(alone! - restored!)).toBeGreaterThan(1e-6);
 });
 
-test('channels in other units are no errors: a change elsewhere is still all its own', async () => {
-  const program = parseProgram(`program opset=21
+const relus = (): Program =>
+  parseProgram(`program opset=21
 graph g(x: float32[N, 32]) -> (scores) {
   w: float32[32, 32] = random(seed=1)
   v: float32[32, 32] = random(seed=2)
@@ -113,9 +114,12 @@ graph g(x: float32[N, 32]) -> (scores) {
   scores: float32[N, 5] = MatMul(d, u) { name: "last", block: "2" }
 }
 `);
-  const other = changed(program, ['last']);
+
+/** A copy of `relus` that computes the same with the channels between its first two products in other units. */
+const inOtherUnits = (program: Program): Program => {
+  const copy = cloneProgram(program);
   const factorOf = (channel: number): number => 2 ** ((channel % 7) - 3);
-  for (const site of findSites(other).filter(({ name }) => name !== 'last')) {
+  for (const site of findSites(copy).filter(({ name }) => name !== 'last')) {
     const moved = readSiteMatrix(site).map((value, index) =>
       site.name === 'first'
         ? value / factorOf(Math.floor(index / site.columns))
@@ -123,7 +127,12 @@ graph g(x: float32[N, 32]) -> (scores) {
     );
     writeSiteMatrix(site, moved);
   }
-  const { units, divergence, remaining, along } = await attribute(program, other);
+  return copy;
+};
+
+test('channels in other units are no errors: a change elsewhere is still all its own', async () => {
+  const other = inOtherUnits(changed(relus(), ['last']));
+  const { units, divergence, remaining, along } = await attribute(relus(), other);
   expect(units.map(({ unit }) => unit.name)).toEqual(['first', 'second', 'last']);
   const shares = units.map(({ caused }) => caused! / divergence);
   expect(shares[0]).toBeCloseTo(0, 3);
@@ -131,6 +140,18 @@ graph g(x: float32[N, 32]) -> (scores) {
   expect(shares[2]).toBeCloseTo(1, 3);
   expect(remaining / divergence).toBeLessThan(1e-3);
   expect(along[0]!.error!.snrDb).toBeGreaterThan(60);
+});
+
+test('the curvature sees rounded weights in the units of the original', async () => {
+  const context = contextIn(scratch);
+  const moved = await rounded(inOtherUnits(relus()), 8);
+  const many = normalSamples([6, 32], 64);
+  const predicted = await attribute(relus(), moved, { by: 'curvature', context, dataset: many });
+  const measured = await attribute(relus(), moved, { dataset: many });
+  for (const [index, { caused }] of predicted.units.entries()) {
+    expect(caused! / measured.units[index]!.alone!).toBeGreaterThan(0.3);
+    expect(caused! / measured.units[index]!.alone!).toBeLessThan(3);
+  }
 });
 
 test('products that read each other directly are put back together', async () => {
