@@ -2,32 +2,20 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { CompressError, internalError } from '../errors.ts';
-import { onnxruntimeEngine } from '../execution/onnxruntime.ts';
-import { setThreads } from '../kernels/index.ts';
-import { memoryStore } from '../stages/memory-store.ts';
 import type { SensitivityOptions } from '../stages/sensitivity/options.ts';
 import type { SensitivityReport } from '../stages/sensitivity/report.ts';
 import { findSensitivity } from '../stages/sensitivity/sensitivity.ts';
-import { Cache, cacheDirectory } from './cache.ts';
-import type { Emit } from './events.ts';
+import { askStage, type StageQuestion } from './ask-stage.ts';
 import { calibrationOf, prepareRun } from './prepare.ts';
-import type { Recipe } from './recipe.ts';
 import { orExplain, writeWhole } from './store.ts';
-import { toolFingerprint } from './tool.ts';
-
-export interface SensitivityRequest {
-  /** A recipe whose first stage is `sensitivity`; nothing is written to its output. */
-  readonly recipe: Recipe;
-  readonly emit: Emit;
-  readonly signal: AbortSignal;
-}
 
 /**
  * What the sensitivity stage of a recipe finds out, without making a model. What it gathers stays in the cache for
  * later stages and commands.
  * @throws CompressErrors with everything that is wrong with the recipe.
  */
-export const analyseSensitivity = async ({ recipe, emit, signal }: SensitivityRequest): Promise<SensitivityReport> => {
+export const analyseSensitivity = async (question: StageQuestion): Promise<SensitivityReport> => {
+  const { recipe } = question;
   const [stage] = recipe.stages;
   if (stage?.name !== 'sensitivity') throw internalError('a recipe without a sensitivity stage was to be analysed');
   const prepared = await prepareRun(recipe);
@@ -38,24 +26,10 @@ export const analyseSensitivity = async ({ recipe, emit, signal }: SensitivityRe
       message: 'there are no data to find sensitivities on',
       hint: 'Name some: --calibration text:corpus.txt,window=512,samples=64',
     });
-  setThreads(recipe.threads);
-  const cache = new Cache(cacheDirectory(recipe.baseDirectory));
-  const { maxMemoryBytes, threads, seed } = recipe;
-  return cache.withScratch(async (directory) => {
-    const { report } = await findSensitivity(prepared.model.program, calibration, stage.options as SensitivityOptions, {
-      calibration,
-      engine: onnxruntimeEngine,
-      maxMemoryBytes,
-      threads,
-      seed,
-      checkpoints: memoryStore(),
-      shared: cache.statistics(toolFingerprint()),
-      scratch: { directory },
-      emit,
-      signal,
-    });
-    return report;
-  });
+  const { report } = await askStage(question, calibration, (context) =>
+    findSensitivity(prepared.model.program, calibration, stage.options as SensitivityOptions, context),
+  );
+  return report;
 };
 
 /** The losses of all formats as comma-separated values: one line for each weight and format. */

@@ -4,9 +4,9 @@ import { WeightCosts } from '../../curvature/removal/costs.ts';
 import { CompressError } from '../../errors.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { measureDivergence } from '../measure-model.ts';
 import type { ForecastPoint, StageContext } from '../stage.ts';
 import type { StructureAllocation } from './allocate.ts';
-import { measureDivergence } from './measure.ts';
 
 const percent = (share: number): string => `${+(100 * share).toPrecision(3)} %`;
 
@@ -85,7 +85,7 @@ export class AutoReport {
   async #comparison(result: Program): Promise<Finding[]> {
     const predicted = this.#predicted;
     try {
-      const measured = await measureDivergence(result, this.#original, this.#context);
+      const measured = await measureDivergence(result, this.#original, this.#context.calibration!, this.#context);
       return [
         {
           kind: 'fact',

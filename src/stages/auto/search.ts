@@ -4,11 +4,11 @@ import { CompressError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Model } from '../../ir/model.ts';
+import { measureDivergence, measureLatency } from '../measure-model.ts';
 import type { StageContext } from '../stage.ts';
 import { allocateStructure, editsOf, type StructureAllocation } from './allocate.ts';
 import { roundToBudget } from './bits.ts';
 import { forecastOf } from './forecast.ts';
-import { measureDivergence, measureLatency } from './measure.ts';
 import type { AutoOptions } from './options.ts';
 import type { AutoReport } from './report.ts';
 import { refitStructure, type Survey, survey } from './structure.ts';
@@ -70,7 +70,7 @@ export const searchDivergence = async (request: SearchRequest): Promise<Model> =
   for (let attempt = 1; attempt <= tries; attempt++) {
     const allocation = allocateStructure(found, { kind: 'loss', measure, most: allowed });
     const made = await carryOut(request, found, allocation, attempt);
-    const measured = await measureDivergence(made.program, original, context);
+    const measured = await measureDivergence(made.program, original, context.calibration!, context);
     report.tried(`predicted loss up to ${allowed.toPrecision(3)} nats`, measured, 'nats measured');
     if (measured <= limit) {
       low = allowed;
@@ -89,7 +89,7 @@ export const searchDivergence = async (request: SearchRequest): Promise<Model> =
 /** The program with the most operations whose measured time is within the limit. */
 export const searchLatency = async (request: SearchRequest): Promise<Model> => {
   const { original, limit, options, context, report } = request;
-  const before = await measureLatency(original, context);
+  const before = await measureLatency(original, context.calibration!, context);
   const found = await survey({ program: original, options, scope: 'all', measure: 'operations', context });
   const total = found.costs.total.operations;
   report.forecast(forecastOf(found, 'operations'), 'operations');
@@ -106,7 +106,7 @@ export const searchLatency = async (request: SearchRequest): Promise<Model> => {
   for (let attempt = 1; attempt <= tries; attempt++) {
     const program = cloneProgram(original);
     await found.apply(program, editsOf(allocateShare(share)));
-    const measured = (await measureLatency(program, context)) / before;
+    const measured = (await measureLatency(program, context.calibration!, context)) / before;
     report.tried(`${(100 * share).toPrecision(3)} % of the operations`, measured, 'of the time');
     if (measured <= limit) {
       low = share;

@@ -5,8 +5,8 @@ import { WeightCosts } from '../../curvature/removal/costs.ts';
 import { CompressError } from '../../errors.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import type { Program } from '../../ir/graph.ts';
-import { evaluate } from '../../metrics/evaluate.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { measureLatency } from '../measure-model.ts';
 import type { StageContext } from '../stage.ts';
 import { allocateRemovals } from './allocate.ts';
 import { findCandidates } from './candidates.ts';
@@ -49,24 +49,9 @@ export const operationsForLatency = async (
   options: SliceOptions,
   context: StageContext,
 ): Promise<{ readonly ratio: number; readonly finding: Finding }> => {
-  const { calibration: dataset, engine, threads, emit, signal, scratch } = context;
+  const { calibration: dataset, emit, signal } = context;
   if (!dataset) throw new CompressError({ code: 'data', message: 'a ratio of latency needs a sample to time' });
-  const timeOf = async (one: Program): Promise<number> => {
-    const scratchDirectory = scratch.directory;
-    const metrics = ['latency'];
-    const request = {
-      program: one,
-      dataset,
-      metrics,
-      engine,
-      threads,
-      scratchDirectory,
-      emit: () => undefined,
-      signal,
-    };
-    return (await evaluate(request))[0]!.value;
-  };
-  const before = await timeOf(program);
+  const before = await measureLatency(program, dataset, context);
   const wanted = before * (1 - options.ratio);
   let [low, high] = [0, 0.95];
   let best: { ratio: number; time: number } | undefined;
@@ -76,7 +61,7 @@ export const operationsForLatency = async (
       if (error instanceof CompressError && error.code === 'mismatch') return undefined;
       throw error;
     });
-    const time = cut && (await timeOf(cut));
+    const time = cut && (await measureLatency(cut, dataset, context));
     if (time !== undefined && time <= wanted) best = { ratio: middle, time };
     if (time === undefined || time <= wanted) high = middle;
     else low = middle;

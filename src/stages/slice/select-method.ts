@@ -1,7 +1,6 @@
-import { takeSamples } from '../../calibration/dataset.ts';
 import { CompressError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
-import { evaluate } from '../../metrics/evaluate.ts';
+import { measureDivergence } from '../measure-model.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { ofClasses } from './classes.ts';
 import type { SliceOptions } from './options.ts';
@@ -12,7 +11,7 @@ const judgedSamples = 64;
 
 /** Divergence of a smaller model from the one that it was cut from, in nats an item. */
 const lossOf = async (smaller: Model, model: Model, options: SliceOptions, context: StageContext): Promise<number> => {
-  const { calibration, engine, signal, scratch } = context;
+  const { calibration } = context;
   if (!calibration)
     throw new CompressError({
       code: 'data',
@@ -21,17 +20,7 @@ const lossOf = async (smaller: Model, model: Model, options: SliceOptions, conte
       hint: 'Give data.calibration, or one method alone.',
     });
   const dataset = options.classes ? await ofClasses(calibration, options.classes) : calibration;
-  const [result] = await evaluate({
-    program: smaller.program,
-    reference: model.program,
-    dataset: takeSamples(dataset, judgedSamples),
-    metrics: ['kl'],
-    engine,
-    emit: () => undefined,
-    signal,
-    scratchDirectory: scratch.directory,
-  });
-  return result!.value;
+  return measureDivergence(smaller.program, model.program, dataset, context, judgedSamples);
 };
 
 /**

@@ -1,4 +1,4 @@
-import { type Dataset, type NumericArray, takeSamples } from '../../../calibration/dataset.ts';
+import type { Dataset, NumericArray } from '../../../calibration/dataset.ts';
 import { WeightCosts } from '../../../curvature/removal/costs.ts';
 import { emptyBranch } from '../../../curvature/removal/empty-branch.ts';
 import { CompressError } from '../../../errors.ts';
@@ -6,8 +6,8 @@ import { floatsOfArray } from '../../../execution/arrays.ts';
 import { observeProgram } from '../../../execution/observe.ts';
 import { cloneProgram } from '../../../ir/clone.ts';
 import type { Program } from '../../../ir/graph.ts';
-import { evaluate } from '../../../metrics/evaluate.ts';
 import type { Finding } from '../../../recipe/events.ts';
+import { measureDivergence } from '../../measure-model.ts';
 import type { StageContext } from '../../stage.ts';
 import { costMeasureOf, scopeOf } from '../measures.ts';
 import { type ResidualUnit, residualUnits } from './residual-units.ts';
@@ -26,27 +26,14 @@ const bypass = (program: Program, name: string): void => {
   for (const { site } of unit?.writers ?? []) emptyBranch(program, site);
 };
 
-/** Samples that the loss of each removal is measured on. */
-const judgedSamples = 16;
-
 /** KL to the model as it stands, once a unit is gone. */
-const byLoss: Judge = async (program, units, { engine, emit, signal, scratch }, dataset) => {
+const byLoss: Judge = async (program, units, context, dataset) => {
   const scores = new Map<string, number>();
   for (const { name } of units) {
     const without = cloneProgram(program);
     bypass(without, name);
-    const [result] = await evaluate({
-      program: without,
-      reference: program,
-      dataset: takeSamples(dataset, judgedSamples),
-      metrics: ['kl'],
-      engine,
-      emit: () => undefined,
-      signal,
-      scratchDirectory: scratch.directory,
-    });
-    scores.set(name, result!.value);
-    emit({
+    scores.set(name, await measureDivergence(without, program, dataset, context));
+    context.emit({
       type: 'progress',
       task: 'measuring removals',
       done: scores.size,
