@@ -18,14 +18,19 @@ const range = z.strictObject({ offset: count, bytes: count });
 
 const plainTensor = z.strictObject({ kind: z.literal('plain'), dtype, shape, range });
 
+/** The matrix that a quantized tensor stands for. */
+const matrixFacts = {
+  dtype: z.enum(['float32', 'float16', 'bfloat16']),
+  shape,
+  layout: z.enum(['rows-first', 'rows-second', 'rows-last']),
+  rows: count,
+  columns: count,
+};
+
 const packedTensor = z.strictObject({
   kind: z.literal('packed'),
   facts: z.strictObject({
-    dtype: z.enum(['float32', 'float16', 'bfloat16']),
-    shape,
-    layout: z.enum(['rows-first', 'rows-second', 'rows-last']),
-    rows: count,
-    columns: count,
+    ...matrixFacts,
     bits: count,
     storedBits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
     groupSize: count,
@@ -39,11 +44,7 @@ const packedTensor = z.strictObject({
 const codebookTensor = z.strictObject({
   kind: z.literal('codebook'),
   facts: z.strictObject({
-    dtype: z.enum(['float32', 'float16', 'bfloat16']),
-    shape,
-    layout: z.enum(['rows-first', 'rows-second', 'rows-last']),
-    rows: count,
-    columns: count,
+    ...matrixFacts,
     entries: count,
     name: z.literal('nf4').optional(),
     blockSize: count,

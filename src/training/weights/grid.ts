@@ -13,6 +13,14 @@ export interface GridOptions {
   readonly zeros: GridTraining;
 }
 
+/** Factors of the scales of a quantized weight, (rows, groups), near one. */
+export const scaleFactors = (name: string, { facts: { rows }, groups }: PackedTensor): ParameterSpec => ({
+  name: `${name}#scales`,
+  shape: [rows, groups],
+  group: 'scale',
+  initial: new Float32Array(rows * groups).fill(1),
+});
+
 /**
  * The grid of a quantized weight in training. Scales are trained as factors near one (`scale = initial · factor`), so
  * that a step of the optimizer is relative to each scale's size; zero points are trained as real numbers and rounded
@@ -42,12 +50,7 @@ export class TrainedGrid {
     };
     this.#scaleGradients = new Float32Array(scales.length);
     this.#damping = 1 / Math.sqrt(groupSize * this.#greatest);
-    const factors: ParameterSpec = {
-      name: `${name}#scales`,
-      shape,
-      group: 'scale',
-      initial: new Float32Array(scales.length).fill(1),
-    };
+    const factors = scaleFactors(name, packed);
     const zeros: ParameterSpec = {
       name: `${name}#zeros`,
       shape,

@@ -1,6 +1,5 @@
 import { PackedTensor } from '../../ir/packed-tensor.ts';
-import type { ParameterSpec } from '../parameters.ts';
-import { arrangementOf, leafShapeOf } from './grid.ts';
+import { arrangementOf, leafShapeOf, scaleFactors } from './grid.ts';
 import type { TrainedWeight } from './weight.ts';
 
 /**
@@ -12,12 +11,7 @@ export const scaledWeight = (name: string, packed: PackedTensor, method: string)
   const { groups } = packed;
   const start = packed.matrix();
   const leaf = new Float32Array(rows * columns);
-  const factors: ParameterSpec = {
-    name: `${name}#scales`,
-    shape: [rows, groups],
-    group: 'scale',
-    initial: new Float32Array(rows * groups).fill(1),
-  };
+  const factors = scaleFactors(name, packed);
   return {
     name,
     parameters: [factors],

@@ -1,7 +1,7 @@
 import { PackedTensor } from '../../ir/packed-tensor.ts';
 import { packRows } from '../../kernels/index.ts';
 import type { ParameterSpec } from '../parameters.ts';
-import { arrangementOf, type GridTraining, leafShapeOf } from './grid.ts';
+import { arrangementOf, type GridTraining, leafShapeOf, scaleFactors } from './grid.ts';
 import type { TrainedWeight } from './weight.ts';
 
 /** How far a training has come, 0 to 1; whoever trains keeps it up to date. */
@@ -96,12 +96,7 @@ export const softRoundingWeight = (
     // Relative steps are shares of the way from one side to the other.
     unit: inverseOf(1) - inverseOf(0),
   };
-  const factors: ParameterSpec = {
-    name: `${name}#scales`,
-    shape: [rows, groups],
-    group: 'scale',
-    initial: new Float32Array(rows * groups).fill(1),
-  };
+  const factors = scaleFactors(name, packed);
   return {
     name,
     parameters: learns ? [sides, factors] : [sides],

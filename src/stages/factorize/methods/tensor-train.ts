@@ -96,10 +96,20 @@ export const tensorTrain = async (
   limit: TrainLimit,
   signal?: AbortSignal,
 ): Promise<TrainCore[]> => {
-  const cores: TrainCore[] = [];
-  let rest = tensor;
-  let before = 1;
-  for (let at = 0; at < rows.length - 1; at++) {
+  return splitOff([], { rest: tensor, before: 1 }, { rows, columns, last: 1 }, limit, signal);
+};
+
+/** Splits the cores that a train still lacks off what is left, (before, n_k, …, n_d, last), one after the other. */
+const splitOff = async (
+  begun: readonly TrainCore[],
+  left: { readonly rest: Float64Array; readonly before: number },
+  { rows, columns, last }: TrainShape & { readonly last: number },
+  limit: TrainLimit,
+  signal?: AbortSignal,
+): Promise<TrainCore[]> => {
+  const cores = [...begun];
+  let { rest, before } = left;
+  for (let at = cores.length; at < rows.length - 1; at++) {
     const height = before * rows[at]! * columns[at]!;
     const width = rest.length / height;
     const full = Math.min(height, width);
@@ -111,7 +121,7 @@ export const tensorTrain = async (
     rest = Float64Array.from({ length: after * width }, (_, index) => s[Math.floor(index / width)]! * vt[index]!);
     before = after;
   }
-  cores.push({ before, rows: rows.at(-1)!, columns: columns.at(-1)!, after: 1, data: rest });
+  cores.push({ before, rows: rows.at(-1)!, columns: columns.at(-1)!, after: last, data: rest });
   return cores;
 };
 
@@ -146,26 +156,8 @@ export const tensorRing = async (
         const at = end * after + k;
         rest[(k * width + column) * ends + end] = s[at]! * vt[at * width + column]!;
       }
-  const cores: TrainCore[] = [{ before: ends, rows: firstRows, columns: firstColumns, after, data: first }];
-  let before = after;
-  let left: Float64Array = rest;
-  for (let at = 1; at < rows.length - 1; at++) {
-    const high = before * rows[at]! * columns[at]!;
-    const wide = left.length / high;
-    const most = Math.min(high, wide);
-    const found = await svd(left, high, wide, { signal });
-    const kept = rankFor(found.s, limit);
-    const data = new Float64Array(high * kept);
-    for (let row = 0; row < high; row++) for (let k = 0; k < kept; k++) data[row * kept + k] = found.u[row * most + k]!;
-    cores.push({ before, rows: rows[at]!, columns: columns[at]!, after: kept, data });
-    left = Float64Array.from(
-      { length: kept * wide },
-      (_, index) => found.s[Math.floor(index / wide)]! * found.vt[index]!,
-    );
-    before = kept;
-  }
-  cores.push({ before, rows: rows.at(-1)!, columns: columns.at(-1)!, after: ends, data: left });
-  return cores;
+  const core = { before: ends, rows: firstRows, columns: firstColumns, after, data: first };
+  return splitOff([core], { rest, before: after }, { rows, columns, last: ends }, limit, signal);
 };
 
 /** The divisor of a number that is nearest to its root from below. */
