@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel } from '../src/artifact/open.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
-import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import { memoryStore } from '../src/stages/memory-store.ts';
 import { shareStage } from '../src/stages/share/index.ts';
+import { benchContext } from './context.ts';
 
 /**
  * Bytes of keys and values a position and what decoding loses, with subspaces of neighbouring layers and of each by itself.
@@ -46,18 +46,11 @@ const calibration = await openDataset(
 const shared = memoryStore();
 for (const ratio of given.ratio.split(',').map(Number))
   for (const group of given.group.split(',').map(Number)) {
-    const { findings } = await shareStage.run(model, shareStage.options.parse({ cache: { group, ratio } }), {
-      calibration,
-      engine: onnxruntimeEngine,
-      maxMemoryBytes: 1 << 30,
-      threads: 2,
-      seed: 0,
-      checkpoints: memoryStore(),
-      shared,
-      scratch: { directory: tmpdir() },
-      emit: () => undefined,
-      signal: new AbortController().signal,
-    });
+    const { findings } = await shareStage.run(
+      model,
+      shareStage.options.parse({ cache: { group, ratio } }),
+      benchContext(tmpdir(), { calibration, shared }),
+    );
     for (const { text, facts } of findings)
       if (facts) console.log(`${given.model}, ${group === 1 ? 'each layer' : `${group} layers`}: ${text}`);
   }

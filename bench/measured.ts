@@ -8,8 +8,8 @@ import type { Program } from '../src/ir/graph.ts';
 import type { Model } from '../src/ir/model.ts';
 import { evaluate } from '../src/metrics/evaluate.ts';
 import type { Finding } from '../src/recipe/events.ts';
-import { memoryStore } from '../src/stages/memory-store.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
+import { benchContext } from './context.ts';
 
 /** One row of a table: a model under a setting, measured on what would be written. */
 export interface MeasuredRow {
@@ -44,18 +44,11 @@ export const runStage = async (
 ): Promise<{ readonly program: Program; readonly findings: readonly Finding[] }> => {
   const directory = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
   try {
-    const { model, findings } = await quantizeStage.run(modelOf(program), quantizeStage.options.parse(options), {
-      calibration,
-      engine: onnxruntimeEngine,
-      maxMemoryBytes: 1 << 30,
-      threads: 2,
-      seed: 0,
-      checkpoints: { get: () => undefined, put: () => undefined },
-      shared: memoryStore(),
-      scratch: { directory },
-      emit: () => undefined,
-      signal: new AbortController().signal,
-    });
+    const { model, findings } = await quantizeStage.run(
+      modelOf(program),
+      quantizeStage.options.parse(options),
+      benchContext(directory, { calibration, checkpoints: { get: () => undefined, put: () => undefined } }),
+    );
     return { program: model.program, findings };
   } finally {
     rmSync(directory, { recursive: true, force: true });

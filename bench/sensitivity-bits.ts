@@ -4,13 +4,13 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel } from '../src/artifact/open.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
-import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import type { Model } from '../src/ir/model.ts';
 import { memoryStore } from '../src/stages/memory-store.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
 import { sensitivityStage } from '../src/stages/sensitivity/index.ts';
 import type { StageContext } from '../src/stages/stage.ts';
+import { benchContext } from './context.ts';
 import { measure } from './measured.ts';
 
 /**
@@ -104,18 +104,7 @@ const place = { baseDirectory: root, modelInputs: inputSignature(model.program),
 const calibration = await openDataset(subject.calibration, place);
 const scored = await openDataset(subject.evaluation, place);
 const scratch = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
-const context = (): StageContext => ({
-  calibration,
-  engine: onnxruntimeEngine,
-  maxMemoryBytes: 1 << 30,
-  threads: 2,
-  seed,
-  checkpoints: memoryStore(),
-  shared,
-  scratch: { directory: scratch },
-  emit: () => undefined,
-  signal: new AbortController().signal,
-});
+const context = (): StageContext => benchContext(scratch, { calibration, seed, shared });
 const shared = memoryStore();
 
 const report = async (setting: string, from: Model, bits: number | 'auto', note: string): Promise<void> => {

@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel } from '../src/artifact/open.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
-import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
-import { memoryStore } from '../src/stages/memory-store.ts';
 import { sensitivityStage } from '../src/stages/sensitivity/index.ts';
 import { findSensitivity } from '../src/stages/sensitivity/sensitivity.ts';
+import { benchContext } from './context.ts';
 import { sensitivitySubjects } from './sensitivity-subjects.ts';
 
 /**
@@ -64,18 +63,7 @@ for (const { name, path, data, options } of subjects) {
       program,
       dataset,
       { ...parsed, predictors },
-      {
-        calibration: dataset,
-        engine: onnxruntimeEngine,
-        maxMemoryBytes: 1 << 30,
-        threads: 2,
-        seed: 0,
-        checkpoints: memoryStore(),
-        shared: memoryStore(),
-        scratch: { directory },
-        emit: () => undefined,
-        signal: new AbortController().signal,
-      },
+      benchContext(directory, { calibration: dataset }),
     );
     const seconds = ((performance.now() - start) / 1000).toFixed(0);
     console.log(`${name}, ${bits} bits: ${report.sites.length} weights, ${seconds} s`);

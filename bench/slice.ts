@@ -6,15 +6,14 @@ import { openModel } from '../src/artifact/open.ts';
 import type { Dataset } from '../src/calibration/dataset.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
 import { WeightCosts } from '../src/curvature/removal/costs.ts';
-import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import type { Model } from '../src/ir/model.ts';
 import { autoStage } from '../src/stages/auto/index.ts';
 import { factorizeStage } from '../src/stages/factorize/index.ts';
-import { memoryStore } from '../src/stages/memory-store.ts';
 import { shareStage } from '../src/stages/share/index.ts';
 import { sliceStage } from '../src/stages/slice/index.ts';
 import type { Stage } from '../src/stages/stage.ts';
+import { benchContext } from './context.ts';
 import { measure } from './measured.ts';
 
 /**
@@ -101,18 +100,7 @@ const made = async (
 ): Promise<Model> => {
   const directory = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
   try {
-    const result = await stage.run(model, stage.options.parse(options), {
-      calibration,
-      engine: onnxruntimeEngine,
-      maxMemoryBytes: 1 << 30,
-      threads: 2,
-      seed,
-      checkpoints: memoryStore(),
-      shared: memoryStore(),
-      scratch: { directory },
-      emit: () => undefined,
-      signal: new AbortController().signal,
-    });
+    const result = await stage.run(model, stage.options.parse(options), benchContext(directory, { calibration, seed }));
     for (const { text } of result.findings) if (text.startsWith('predicted')) console.log(text);
     return result.model;
   } finally {

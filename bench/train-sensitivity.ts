@@ -8,13 +8,12 @@ import { findSites, type Site } from '../src/analysis/sites.ts';
 import { openModel } from '../src/artifact/open.ts';
 import { openDataset } from '../src/calibration/samples/table.ts';
 import { rankCorrelation } from '../src/curvature/rank-correlation.ts';
-import { onnxruntimeEngine } from '../src/execution/onnxruntime.ts';
 import { inputSignature } from '../src/execution/signature.ts';
 import type { Program } from '../src/ir/graph.ts';
 import { solveSymmetricPositive } from '../src/kernels/index.ts';
-import { memoryStore } from '../src/stages/memory-store.ts';
 import { sensitivityStage } from '../src/stages/sensitivity/index.ts';
 import { findSensitivity } from '../src/stages/sensitivity/sensitivity.ts';
+import { benchContext } from './context.ts';
 import { sensitivitySubjects } from './sensitivity-subjects.ts';
 
 /**
@@ -88,18 +87,12 @@ const measureModels = async (): Promise<void> => {
     const asked = { group_size: 'row', rounding: 'rtn', bits: [3], verify: { samples, bits: 3 }, ...options };
     const directory = mkdtempSync(join(tmpdir(), 'modelpress-bench-'));
     try {
-      const { report } = await findSensitivity(program, dataset, sensitivityStage.options.parse(asked), {
-        calibration: dataset,
-        engine: onnxruntimeEngine,
-        maxMemoryBytes: 1 << 30,
-        threads: 2,
-        seed: 0,
-        checkpoints: memoryStore(),
-        shared: memoryStore(),
-        scratch: { directory },
-        emit: () => undefined,
-        signal: new AbortController().signal,
-      });
+      const { report } = await findSensitivity(
+        program,
+        dataset,
+        sensitivityStage.options.parse(asked),
+        benchContext(directory, { calibration: dataset }),
+      );
       const known = new Map(report.sites.map((site) => [site.site, site.options[0]!.measured]));
       await keep(name, program, (site) => known.get(site.name));
     } finally {

@@ -1,13 +1,8 @@
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
-import { cloneProgram } from '../../src/ir/clone.ts';
-import { inferShapes } from '../../src/ir/inference/index.ts';
-import { buildPrograms, GraphObjective } from '../../src/training/graph-objective.ts';
-import { distributionLosses } from '../../src/training/losses/table.ts';
-import { findTrainable, readTrainable } from '../../src/training/trainable.ts';
-import { plainWeight } from '../../src/training/weights/plain.ts';
+import type { GraphObjective } from '../../src/training/graph-objective.ts';
 import { contextFor, distil, klOf, tinyLlama, tinyText } from '../stages/distill/workbench.ts';
+import { openTinyObjective } from './tiny-objective.ts';
 
 const signal = new AbortController().signal;
 
@@ -15,53 +10,9 @@ describe('a step whose gradients are taken block by block', () => {
   const objectives: GraphObjective[] = [];
 
   beforeAll(async () => {
-    const model = await tinyLlama();
-    const dataset = await tinyText(model, 'calibration', 8);
-    const student = cloneProgram(model.program);
-    inferShapes(student);
-    const weights = new Map(
-      findTrainable(student).map((one) => [
-        one.value,
-        plainWeight(one.value.name, one.tensor.shape, readTrainable(one), one.kind),
-      ]),
-    );
-    const request = {
-      student,
-      weights,
-      extra: [],
-      loss: {
-        scores: { value: student.graph.outputs[0]!, kind: 'scores' },
-        classes: undefined,
-        distributions: [{ loss: distributionLosses['cross-entropy'], weight: 2, mixture: 0 }],
-        temperature: 1,
-        teachers: [],
-        features: [],
-        squares: [],
-        windows: true,
-      },
-    } as const;
-    const programs = buildPrograms(request);
     const scratch = { directory: tmpdir() };
     for (const blockwise of [undefined, { maxMemoryBytes: 2 ** 16, scratch, signal }])
-      objectives.push(
-        await GraphObjective.open(
-          {
-            ...request,
-            teachers: [],
-            dataset,
-            train: [0, 1, 2, 3, 4, 5, 6, 7],
-            held: [],
-            batch: 5,
-            microBatch: 2,
-            blockwise,
-            seed: 0,
-            engine: onnxruntimeEngine,
-            session: {},
-            signal,
-          },
-          programs,
-        ),
-      );
+      objectives.push((await openTinyObjective(2, { batch: 5, microBatch: 2, blockwise })).objective);
   });
 
   afterAll(async () => {

@@ -1,14 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
-import { cloneProgram } from '../../src/ir/clone.ts';
-import { inferShapes } from '../../src/ir/inference/index.ts';
 import { distillStage } from '../../src/stages/distill/index.ts';
-import { buildPrograms, GraphObjective } from '../../src/training/graph-objective.ts';
-import { distributionLosses } from '../../src/training/losses/table.ts';
+import type { GraphObjective } from '../../src/training/graph-objective.ts';
 import type { Precision } from '../../src/training/step-program.ts';
-import { findTrainable, readTrainable } from '../../src/training/trainable.ts';
-import { plainWeight } from '../../src/training/weights/plain.ts';
-import { tinyLlama, tinyText } from '../stages/distill/workbench.ts';
+import { openTinyObjective } from './tiny-objective.ts';
 
 const opened: GraphObjective[] = [];
 
@@ -18,48 +12,7 @@ afterEach(async () => {
 
 /** Gradients of the first step, and how many products are computed in half precision. */
 const gradientsWith = async (precision: Precision, weight: number) => {
-  const model = await tinyLlama();
-  const dataset = await tinyText(model, 'calibration', 8);
-  const student = cloneProgram(model.program);
-  inferShapes(student);
-  const weights = new Map(
-    findTrainable(student).map((one) => [
-      one.value,
-      plainWeight(one.value.name, one.tensor.shape, readTrainable(one), one.kind),
-    ]),
-  );
-  const request = {
-    student,
-    weights,
-    extra: [],
-    loss: {
-      scores: { value: student.graph.outputs[0]!, kind: 'scores' },
-      classes: undefined,
-      distributions: [{ loss: distributionLosses['cross-entropy'], weight, mixture: 0 }],
-      temperature: 1,
-      teachers: [],
-      features: [],
-      squares: [],
-      windows: true,
-    },
-  } as const;
-  const programs = buildPrograms({ ...request, precision });
-  const objective = await GraphObjective.open(
-    {
-      ...request,
-      teachers: [],
-      dataset,
-      train: [0, 1, 2, 3, 4, 5, 6, 7],
-      held: [],
-      batch: 4,
-      microBatch: 4,
-      seed: 0,
-      engine: onnxruntimeEngine,
-      session: {},
-      signal: new AbortController().signal,
-    },
-    programs,
-  );
+  const { objective, programs } = await openTinyObjective(weight, { batch: 4, microBatch: 4, precision });
   opened.push(objective);
   const { loss, gradients } = await objective.gradient(1);
   const halves = programs.step.program.graph.nodes.filter(

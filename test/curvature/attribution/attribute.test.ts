@@ -73,6 +73,18 @@ const attribute = (
     ...changes,
   });
 
+/** The theorem of the curvature: to second order what it predicts of each change alone is what that change costs. */
+const expectPredictionNearMeasure = async (program: Program, other: Program): Promise<void> => {
+  const many = normalSamples([6, 32], 64);
+  const measured = await attribute(program, other, { dataset: many });
+  const predicted = await attribute(program, other, { by: 'curvature', dataset: many });
+  for (const [index, { caused, alone }] of predicted.units.entries()) {
+    expect(alone).toBeUndefined();
+    expect(caused! / measured.units[index]!.alone!).toBeGreaterThan(0.3);
+    expect(caused! / measured.units[index]!.alone!).toBeLessThan(3);
+  }
+};
+
 test('a change of one site is all its own: alone, restored and the whole are one number', async () => {
   const program = network();
   const found = await attribute(program, changed(program, ['second']));
@@ -143,15 +155,7 @@ test('channels in other units are no errors: a change elsewhere is still all its
 });
 
 test('the curvature sees rounded weights in the units of the original', async () => {
-  const context = contextIn(scratch);
-  const moved = await rounded(inOtherUnits(relus()), 8);
-  const many = normalSamples([6, 32], 64);
-  const predicted = await attribute(relus(), moved, { by: 'curvature', context, dataset: many });
-  const measured = await attribute(relus(), moved, { dataset: many });
-  for (const [index, { caused }] of predicted.units.entries()) {
-    expect(caused! / measured.units[index]!.alone!).toBeGreaterThan(0.3);
-    expect(caused! / measured.units[index]!.alone!).toBeLessThan(3);
-  }
+  await expectPredictionNearMeasure(relus(), await rounded(inOtherUnits(relus()), 8));
 });
 
 test('products that read each other directly are put back together', async () => {
@@ -219,17 +223,7 @@ test('the weights to keep take away what was asked for, and cost less than all o
 });
 
 test('by the curvature no site is run alone, and what it predicts is near what is measured', async () => {
-  const program = network();
-  const packed = await rounded(program, 4);
-  const many = normalSamples([6, 32], 64);
-  const measured = await attribute(program, packed, { dataset: many });
-  const context = contextIn(scratch);
-  const predicted = await attribute(program, packed, { by: 'curvature', context, dataset: many });
-  for (const [index, { caused, alone }] of predicted.units.entries()) {
-    expect(alone).toBeUndefined();
-    expect(caused! / measured.units[index]!.alone!).toBeGreaterThan(0.3);
-    expect(caused! / measured.units[index]!.alone!).toBeLessThan(3);
-  }
+  await expectPredictionNearMeasure(network(), await rounded(network(), 4));
 });
 
 test('models that have nothing in common are refused, and what differs is named', async () => {
