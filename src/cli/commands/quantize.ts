@@ -61,7 +61,7 @@ const quantizeFlags: readonly RecipeFlag[] = [
   },
   {
     flags: '--damp <share>',
-    description: 'gptq: share of the mean diagonal added (default 0.01)',
+    description: 'share of the mean diagonal of H added (default 0.01; 0.2 for qronos and curvature)',
     key: [...stage, 'damp'],
     reads: 'yaml',
   },

@@ -7,7 +7,7 @@ import {
 } from './activations/options.ts';
 import type { CodebookOptions } from './codebook/options.ts';
 import { type RoundingMethodName, roundingMethods } from './methods/index.ts';
-import type { RoundingSettings } from './methods/method.ts';
+import type { RequestedSettings } from './methods/method.ts';
 import { normalisePrecision, type PrecisionOptions, precisionKeys } from './precision/options.ts';
 import { normaliseRefine, type RefineOptions, refineInput } from './refine/options.ts';
 import { type AlreadyChoice, alreadyChoices } from './weights/already.ts';
@@ -32,7 +32,7 @@ export interface WeightOptions {
   readonly ignore: readonly string[];
   /** The first one that matches a site wins. */
   readonly overrides: readonly Override[];
-  readonly settings: RoundingSettings;
+  readonly settings: RequestedSettings;
   /**
    * What a site's inputs have gone through: 'site': all quantized sites before it; 'block': only the quantized blocks
    * before its own, whose data are run through once more.
@@ -82,7 +82,9 @@ const weightKeys = {
   overrides: z.array(overrideInput).optional().describe('Other settings for some sites; the first match wins.'),
   damp: damp
     .optional()
-    .describe('gptq: share of the mean diagonal of H added to its diagonal (default 0.01), more if it has to be.'),
+    .describe(
+      'Share of the mean diagonal of H added to its diagonal (default: 0.01 for gptq, gptaq and foem, more if it has to be; 0.2 for qronos and curvature, which lean that far toward the original weight).',
+    ),
   damp_percent: damp.optional().describe('Alias of damp.'),
   dampening_frac: damp.optional().describe('Alias of damp.'),
   act_order: z
@@ -209,7 +211,7 @@ const asWeights = (input: QuantizeInput, issues: Issues): WeightOptions => ({
   ignore: input.ignore ?? [],
   overrides: overridesOf(input, issues),
   settings: {
-    damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues) ?? 0.01,
+    damp: oneOf(input, ['damp', 'damp_percent', 'dampening_frac'], issues),
     actOrder: oneOf(input, ['act_order', 'actorder', 'desc_act'], issues) ?? true,
     magr: input.magr ?? 0,
   },

@@ -14,7 +14,7 @@ export const roundWeights = async (
 ): Promise<StageResult> => {
   if (method === 'rtn') return { model, findings: [] };
   const weights = { bits: 8, groupSize: 'row', grid: 'symmetric-narrow', clip: 'usual' } as const;
-  const settings = { damp: 0.01, actOrder: true, magr: 0 };
+  const settings = { damp: undefined, actOrder: true, magr: 0 };
   return quantizeWeights(
     model,
     {

@@ -16,6 +16,7 @@ export const foem: RoundingMethod = {
   name: 'foem',
   summary: 'as gptq, with weights drawn back to where they were as corrections move them',
   needs: 'gram',
+  damp: 0.01,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('foem was called without H');

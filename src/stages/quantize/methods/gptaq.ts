@@ -26,6 +26,7 @@ export const gptaq: RoundingMethod = {
   name: 'gptaq',
   summary: 'as gptq, and what inputs have lost through earlier rounding is made good column by column',
   needs: 'pairs',
+  damp: 0.01,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, cross, settings, signal } = problem;
     if (!gram) throw internalError('gptaq was called without H');

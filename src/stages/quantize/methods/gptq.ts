@@ -19,6 +19,7 @@ export const gptq: RoundingMethod = {
   name: 'gptq',
   summary: 'rounding errors are made good by the columns still to come, weighed by the inputs of calibration data',
   needs: 'gram',
+  damp: 0.01,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('gptq was called without H');

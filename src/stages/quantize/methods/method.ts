@@ -2,12 +2,17 @@ import type { WeightScheme } from '../weights/scheme.ts';
 
 /** Settings that only some methods look at. */
 export interface RoundingSettings {
-  /** Share of the mean diagonal of H added to its diagonal before it is factored. */
+  /** Share of the mean diagonal of H added to its diagonal. */
   readonly damp: number;
   /** Round columns by falling diagonal of H instead of from left to right. */
   readonly actOrder: boolean;
   /** Part of a group's weights that may be cut off before rounding (methods/magr.ts), 0 for none. */
   readonly magr: number;
+}
+
+/** The same before a method is known, whose own damping holds where none is named. */
+export interface RequestedSettings extends Omit<RoundingSettings, 'damp'> {
+  readonly damp: number | undefined;
 }
 
 /** One matrix to round, and what is known about its inputs. Nothing here knows a graph. */
@@ -60,6 +65,10 @@ export interface RoundingMethod {
   readonly summary: string;
   /** What must be known: nothing, H, H and G, or these and B. */
   readonly needs: 'nothing' | 'gram' | 'pairs' | 'curvature';
+  /** `settings.damp` where the user names none. */
+  readonly damp: number;
+  /** What the method is given in place of the problem as it was measured. */
+  readonly prepare?: (problem: RoundingProblem) => RoundingProblem;
   /**
    * @throws CompressError 'numeric' when H cannot be factored, 'interrupted' when the signal fires.
    */

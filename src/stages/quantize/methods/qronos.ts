@@ -2,10 +2,14 @@ import { internalError } from '../../../errors.ts';
 import { chooseGrid, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
+import { withInputNoise } from './input-noise.ts';
 import type { RoundingMethod, RoundingProblem } from './method.ts';
 
 /** Share of the mean diagonal of H that keeps the target near the weight where inputs say nothing. */
 const ridge = 1e-4;
+
+/** What the factorisation of H adds to it first, in the same measure; the noise of the inputs has made it well conditioned. */
+const leastDamp = 1e-6;
 const dampRetries = 4;
 
 /** (columns, rows) of a matrix (rows, columns). */
@@ -48,6 +52,8 @@ export const qronos: RoundingMethod = {
   name: 'qronos',
   summary: 'as gptq, towards what the unquantized model gives: repairs what earlier rounding did',
   needs: 'pairs',
+  damp: 0.2,
+  prepare: withInputNoise,
   goal: targetWeight,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
@@ -62,10 +68,9 @@ export const qronos: RoundingMethod = {
     };
     const grids = await chooseGrid({ weight, rows, columns, ...grid, signal });
     const target = problem.goal ?? (await targetWeight(problem));
-    const damp = settings.damp / 10;
-    const factor = await factorOf(problem, gram, { damp, maxDampRetries: dampRetries });
+    const factor = await factorOf(problem, gram, { damp: leastDamp, maxDampRetries: dampRetries });
     const solved = await solve({ weight: target, rows, columns, factor, ...grid, grids, signal });
     const { codes, scales, zeroPoints, losses } = solved;
-    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, damp) };
+    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, leastDamp, settings.damp) };
   },
 };

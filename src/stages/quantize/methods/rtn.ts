@@ -7,6 +7,7 @@ export const rtn: RoundingMethod = {
   name: 'rtn',
   summary: 'round to nearest: no data needed',
   needs: 'nothing',
+  damp: 0,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, signal } = problem;
     const clip = clipSearchFor(problem);

@@ -3,7 +3,7 @@ import { matmul } from '../../../kernels/index.ts';
 import { roundWithBestClip } from '../methods/best-clip.ts';
 import { roundingMethods } from '../methods/index.ts';
 import { reduceRanges } from '../methods/magr.ts';
-import type { RoundingProblem, RoundingSettings } from '../methods/method.ts';
+import type { RequestedSettings, RoundingProblem } from '../methods/method.ts';
 import { PackedAssembler } from './assembler.ts';
 import { locateNumeric } from './locate.ts';
 import type { Piece } from './pieces.ts';
@@ -34,7 +34,7 @@ const prepared = async (weight: Float32Array, problem: Omit<RoundingProblem, 'we
 /** Rounds one weight, piece by piece. */
 export class UnitRounder {
   readonly #unit: WeightUnit;
-  readonly #settings: RoundingSettings;
+  readonly #settings: RequestedSettings;
   readonly #signal: AbortSignal;
   readonly #assembler: PackedAssembler;
   readonly #facts: Record<string, number> = {};
@@ -43,7 +43,7 @@ export class UnitRounder {
   #reference = 0;
   #errorOf: 'output_error' | 'weight_error' = 'weight_error';
 
-  constructor(unit: WeightUnit, settings: RoundingSettings, signal: AbortSignal) {
+  constructor(unit: WeightUnit, settings: RequestedSettings, signal: AbortSignal) {
     const { rows, columns } = unit.sites[0];
     this.#unit = unit;
     this.#settings = settings;
@@ -71,14 +71,15 @@ export class UnitRounder {
       target: await targetOf(piece, weight, this.#signal),
       outputMoment: piece.outputMoment,
       scaleType: siteTensor(site).dtype === 'float16' ? ('float16' as const) : ('float32' as const),
-      settings: this.#settings,
+      settings: { ...this.#settings, damp: this.#settings.damp ?? method.damp },
       signal: this.#signal,
     };
     try {
-      const problem = { ...common, weight: await prepared(weight, common) };
+      const measured = { ...common, weight: await prepared(weight, common) };
+      const problem = method.prepare?.(measured) ?? measured;
       const start = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
       const rounded = method.refine ? await method.refine(problem, start) : start;
-      const share = await measureError({ ...problem, weight }, rounded);
+      const share = await measureError({ ...measured, weight }, rounded);
       this.#error += share.error;
       this.#reference += share.signal;
       if (piece.gram) this.#errorOf = 'output_error';

@@ -1,5 +1,5 @@
 import type { StageContext } from '../../stage.ts';
-import type { RoundingSettings } from '../methods/method.ts';
+import type { RequestedSettings } from '../methods/method.ts';
 import { type Piece, streamedPieces } from './pieces.ts';
 import type { WeightUnit } from './plan.ts';
 import { type RoundedUnit, UnitRounder } from './round-unit.ts';
@@ -25,7 +25,7 @@ const piecesOf = function* (
  */
 export const roundDirectly = async (
   units: readonly WeightUnit[],
-  settings: RoundingSettings,
+  settings: RequestedSettings,
   context: Pick<StageContext, 'signal'>,
   done: UnitDone,
 ): Promise<void> => {

@@ -16,7 +16,7 @@ describe('options of the quantize stage', () => {
       targets: ['*'],
       ignore: [],
       overrides: [],
-      settings: { damp: 0.01, actOrder: true, magr: 0 },
+      settings: { damp: undefined, actOrder: true, magr: 0 },
       sequential: 'site',
       rotate: false,
       already: 'refuse',
