@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ChannelKind } from '../../analysis/channel-groups/groups.ts';
-import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
+import { type RefitSettings, refitInput, refitSettings } from '../refit-options.ts';
 
 /** Ways to make a model smaller that may be used. */
 export const compressionKinds = ['low-rank', 'removal', 'bits', 'sharing'] as const;

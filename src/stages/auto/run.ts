@@ -49,7 +49,7 @@ const shrinkStructure = async (
     const allocation = allocateStructure(found, { kind: 'cost', measure, most });
     report.allocated(allocation, found.findings);
     for (const [site, weight] of await found.apply(program, editsOf(allocation))) factored.set(site, weight);
-    await refitStructure(program, original, { options, context, factored, step });
+    report.told(await refitStructure(program, original, { options, context, factored, step }));
   }
   report.told(mergedFinding(await mergeProducts(program, context.signal)));
   inferShapes(program);
@@ -77,7 +77,7 @@ const shrinkBytes = async (
   const edits = editsOf(allocation);
   if (edits.length > 0) {
     const factored = await found.apply(program, edits);
-    await refitStructure(program, original, { options, context, factored, step: 1 });
+    report.told(await refitStructure(program, original, { options, context, factored, step: 1 }));
   }
   const left = bytes - graphBytes(program, { integers: true });
   return roundToBudget({ ...model, program }, left, options, context, report);

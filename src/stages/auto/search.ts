@@ -39,7 +39,7 @@ const carryOut = async (
   const edits = editsOf(allocation);
   if (edits.length > 0) {
     const factored = await found.apply(program, edits);
-    await refitStructure(program, original, { options, context, factored, step: attempt });
+    report.told(await refitStructure(program, original, { options, context, factored, step: attempt }));
   }
   const made = { ...model, program };
   if (!options.kinds.includes('bits')) return made;

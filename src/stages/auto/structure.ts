@@ -2,11 +2,11 @@ import { findSites, type Site } from '../../analysis/sites.ts';
 import { gramObstacle } from '../../calibration/statistics/gram.ts';
 import type { CostMeasure } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
-import { refitProgram } from '../../curvature/refit-walk.ts';
 import { type CostScope, WeightCosts } from '../../curvature/removal/costs.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { chosenSites, refit } from '../refit.ts';
 import { selectSites } from '../select-sites.ts';
 import { sliceStatistics } from '../slice/statistics.ts';
 import type { StageContext } from '../stage.ts';
@@ -118,23 +118,8 @@ export const refitStructure = async (
     /** Tells checkpoints of several refits apart. */
     readonly step: number;
   },
-): Promise<void> => {
-  if (!options.refit) return;
-  const { engine, checkpoints, maxMemoryBytes, scratch, emit, signal } = context;
-  const mayChange = new Set(selectSites(findSites(original), options).chosen.map(({ output }) => output.name));
-  await refitProgram({
-    wanted: ({ output }) => mayChange.has(output.name),
-    ...options.refit,
-    program,
-    original,
-    dataset: context.calibration!,
-    engine,
-    factored,
-    checkpoints,
-    checkpointKey: `refit-${step}`,
-    maxMemoryBytes,
-    scratch,
-    emit,
-    signal,
-  });
+): Promise<Finding[]> => {
+  if (!options.refit) return [];
+  const wanted = chosenSites(original, options);
+  return refit({ ...options.refit, program, original, wanted, factored, checkpointKey: `refit-${step}` }, context);
 };

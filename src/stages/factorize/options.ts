@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { type RefitSettings, refitInput, refitSettings } from '../refit-options.ts';
 import { type FactorFormName, factorForms } from './forms/index.ts';
 import { type FactorMethodName, factorMethods } from './methods/index.ts';
-import { type RefitSettings, refitInput, refitSettings } from './refit-options.ts';
 
 /** What the factorised weights must come down to. */
 export type FactorBudget =

@@ -1,15 +1,14 @@
 import { learnedSensitivities } from '../../analysis/learned-sensitivity/predict.ts';
-import { findSites, type Site } from '../../analysis/sites.ts';
+import type { Site } from '../../analysis/sites.ts';
 import { type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
-import { type RefitRecord, refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
 import { cloneProgram } from '../../ir/clone.ts';
 import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
-import { selectSites } from '../select-sites.ts';
+import { chosenSites, refit } from '../refit.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRanks } from './allocate-ranks.ts';
 import { factorSite } from './factor-site.ts';
@@ -56,7 +55,6 @@ const weighted = (choice: CompressionChoice<RankChoice>, by = 1): CompressionCho
 const findingsOf = (
   choices: readonly CompressionChoice<RankChoice>[],
   allocation: OptionAllocation<RankChoice>,
-  refit: readonly RefitRecord[],
 ): Finding[] => {
   const before = sumCosts(choices.map(({ options }) => options[0]!.cost));
   const factored = allocation.picks.filter(({ data }) => data !== 'dense').length;
@@ -69,21 +67,13 @@ const findingsOf = (
     predicted_loss: allocation.loss,
     ...(allocation.lowerBound === undefined ? {} : { lower_bound: allocation.lowerBound }),
   };
-  const findings: Finding[] = [
+  return [
     {
       kind: 'fact',
       text: `${factored} of ${choices.length} weights in factors: ${share.toPrecision(3)} % of their parameters, predicted loss ${allocation.loss.toPrecision(3)} nats an item`,
       facts,
     },
   ];
-  for (const { site, errorBefore, errorAfter } of refit)
-    findings.push({
-      kind: 'fact',
-      site,
-      text: 'corrected against the original stream',
-      facts: { error_before: errorBefore, error_after: errorAfter },
-    });
-  return findings;
 };
 
 /**
@@ -96,7 +86,7 @@ export const runFactorize = async (
   options: FactorizeOptions,
   context: StageContext,
 ): Promise<StageResult> => {
-  const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
+  const { calibration, emit, signal, maxMemoryBytes } = context;
   if (!calibration) throw internalError('the factorize stage was started without calibration data');
   const program = cloneProgram(model.program);
   const { chosen, kept, findings } = selectFactored(program, options);
@@ -133,28 +123,20 @@ export const runFactorize = async (
     emit({ type: 'site-finished', stage, site: site.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);
-  const mayChange = new Set(selectSites(findSites(model.program), options).chosen.map(({ output }) => output.name));
-  const refit = options.refit
-    ? await refitProgram({
-        wanted: ({ output }) => mayChange.has(output.name),
-        program,
-        original: model.program,
-        dataset: calibration,
-        engine,
-        ridge: options.refit.ridge,
-        scope: options.refit.scope,
-        factored,
-        checkpoints,
-        maxMemoryBytes,
-        scratch,
-        emit,
-        signal,
-      })
+  const wanted = chosenSites(model.program, options);
+  const corrected = options.refit
+    ? await refit({ ...options.refit, program, original: model.program, wanted, factored }, context)
     : [];
   const merged = await mergeProducts(program, signal);
   inferShapes(program);
   return {
     model: { ...model, program },
-    findings: [...findings, ...moments.findings, ...findingsOf(choices, allocation, refit), ...mergedFinding(merged)],
+    findings: [
+      ...findings,
+      ...moments.findings,
+      ...findingsOf(choices, allocation),
+      ...corrected,
+      ...mergedFinding(merged),
+    ],
   };
 };

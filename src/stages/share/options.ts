@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type RefitSettings, refitInput, refitSettings } from '../factorize/refit-options.ts';
+import { type RefitSettings, refitInput, refitSettings } from '../refit-options.ts';
 import type { CacheOptions } from './cache/run.ts';
 import { type SharingMethodName, sharingMethods } from './methods/index.ts';
 import type { Stitch } from './stitch.ts';

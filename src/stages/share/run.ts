@@ -3,7 +3,6 @@ import { readSiteMatrix, siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
 import { allocateOptions, type CompressionChoice, type OptionAllocation, sumCosts } from '../../curvature/options.ts';
 import type { FactoredWeight } from '../../curvature/refit-factors.ts';
-import { refitProgram } from '../../curvature/refit-walk.ts';
 import { CompressError, internalError } from '../../errors.ts';
 import { checkSignal } from '../../execution/interrupt.ts';
 import { cloneProgram } from '../../ir/clone.ts';
@@ -13,6 +12,7 @@ import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
 import { twoSidedSvd } from '../factorize/methods/two-sided-svd.ts';
 import { type Moments, momentsOf } from '../factorize/site-moments.ts';
+import { refit } from '../refit.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { runCache } from './cache/run.ts';
 import { expandLayers } from './expand.ts';
@@ -110,7 +110,7 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
   if (options.cache) return runCache(model, options.cache, context);
   if (options.stitch) return stitchModels(model, options.stitch, context);
   if (options.depth !== undefined) return expandLayers(model, options, options.depth);
-  const { calibration, engine, emit, signal, maxMemoryBytes, scratch, checkpoints } = context;
+  const { calibration, emit, signal } = context;
   if (!calibration) throw internalError('the share stage was started without calibration data');
   const program = cloneProgram(model.program);
   const { lanes, kept, findings } = findShareLanes(program, options);
@@ -149,21 +149,9 @@ export const runShare = async (model: Model, options: ShareOptions, context: Sta
     emit({ type: 'site-finished', stage: 'share', site: group.name, facts: { chosen: label, predicted_loss: loss } });
   }
   inferShapes(program);
-  if (options.refit)
-    await refitProgram({
-      program,
-      original: model.program,
-      dataset: calibration,
-      engine,
-      ...options.refit,
-      factored,
-      checkpoints,
-      maxMemoryBytes,
-      scratch,
-      emit,
-      signal,
-    });
+  const original = model.program;
+  const corrected = options.refit ? await refit({ ...options.refit, program, original, factored }, context) : [];
   const shared = { ...model, program };
   const outcome: Outcome = { before: model, after: shared, choices, allocation, foldedBytes };
-  return { model: shared, findings: [...findings, ...moments.findings, ...findingsOf(outcome)] };
+  return { model: shared, findings: [...findings, ...moments.findings, ...findingsOf(outcome), ...corrected] };
 };

@@ -1,6 +1,5 @@
 import { findChannelGroups } from '../../analysis/channel-groups/groups.ts';
 import { findSites, type Site } from '../../analysis/sites.ts';
-import { refitProgram } from '../../curvature/refit-walk.ts';
 import { applyRemoval } from '../../curvature/removal/apply.ts';
 import { choiceOf } from '../../curvature/removal/choices.ts';
 import { WeightCosts } from '../../curvature/removal/costs.ts';
@@ -8,6 +7,7 @@ import { cloneProgram } from '../../ir/clone.ts';
 import type { Program } from '../../ir/graph.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { refit } from '../refit.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRemovals, type RankedChoice } from './allocate.ts';
 import { compensateByBias } from './bias.ts';
@@ -134,21 +134,9 @@ export const runSlice = async (model: Model, asked: SliceOptions, given: StageCo
     if (options.recalibrate && calibration)
       await recalibrate(program, original, kept, context, { writers: !canRefit(options) });
     if (canRefit(options) && calibration) {
-      const { engine, maxMemoryBytes, scratch, emit, signal, checkpoints } = context;
-      await refitProgram({
-        program,
-        original,
-        dataset: calibration,
-        engine,
-        ridge: options.refitRidge,
-        wanted: wholeRows(original),
-        checkpoints,
-        checkpointKey: `refit-${number}`,
-        maxMemoryBytes,
-        scratch,
-        emit,
-        signal,
-      });
+      const wanted = wholeRows(original);
+      const request = { program, original, ridge: options.refitRidge, wanted, checkpointKey: `refit-${number}` };
+      findings.push(...(await refit(request, context)));
     }
     context.emit({ type: 'progress', task: 'removing channels', done: number, total: steps, unit: 'steps' });
   }

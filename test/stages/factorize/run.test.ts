@@ -39,7 +39,12 @@ describe('on a language model', () => {
     for (const name of dense) expect(names.has(`${name}.right`)).toBe(false);
     const twoSided = await klOf(result.model, model, held);
     expect(twoSided).toBeLessThan(await kl({ ratio: 0.25, refit: false, method: 'plain', allocation: 'uniform' }));
-    expect(await kl({ ratio: 0.25 })).toBeLessThan(twoSided * 1.02);
+    const corrected = await factorize(model, { ratio: 0.25 }, context);
+    expect(await klOf(corrected.model, model, held)).toBeLessThan(twoSided * 1.02);
+    const told = corrected.findings.filter(({ facts }) => facts?.corrected !== undefined);
+    expect(told).toHaveLength(1);
+    expect(told[0]!.facts!.corrected).toBeGreaterThan(0);
+    expect(told[0]!.facts!.error_after).toBeLessThan(told[0]!.facts!.error_before!);
   });
 
   test('the prediction is of the size of what is measured', async () => {

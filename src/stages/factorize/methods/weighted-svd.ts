@@ -1,5 +1,5 @@
 import { matmul, svd } from '../../../kernels/index.ts';
-import type { Decomposition, FactorInput } from './method.ts';
+import type { Decomposition, FactorInput, Factors } from './method.ts';
 import { type SquareRoot, squareRoot } from './square-root.ts';
 
 /** The metrics in which a weight is decomposed: L and R of ‖L (W − W') R‖; undefined: the identity. */
@@ -8,9 +8,24 @@ export interface Metrics {
   readonly inputs: Float64Array | undefined;
 }
 
+/** The root of the sum of squares, without under- or overflow on the way. */
+const norm = (values: Float64Array): number => {
+  const peak = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return peak === 0 ? 0 : peak * Math.sqrt(values.reduce((sum, value) => sum + (value / peak) ** 2, 0));
+};
+
+/** The same product with factors of the same size. */
+const balanced = ({ left, right }: Factors): Factors => {
+  const ratio = Math.sqrt(norm(right)) / Math.sqrt(norm(left));
+  if (!(ratio > 0 && ratio < Number.POSITIVE_INFINITY)) return { left, right };
+  return { left: left.map((value) => value * ratio), right: right.map((value) => value / ratio) };
+};
+
 /**
  * The best factors of every rank in a weighted norm: with L = outputs^½ and R = inputs^½, the singular value
- * decomposition L W R = U S Vᵀ gives left = L⁻¹ U_r S_r^½ and right = S_r^½ V_rᵀ R⁻¹ (Eckart–Young).
+ * decomposition L W R = U S Vᵀ gives left = L⁻¹ U_r S_r^½ and right = S_r^½ V_rᵀ R⁻¹ (Eckart–Young). One number moves
+ * between the two, so that neither takes the size of a metric along: of weights that hardly reach the loss (B of 1e-300)
+ * single precision could not hold them.
  * @throws 'numeric' when a matrix is not finite.
  */
 export const weightedSvd = async (input: FactorInput, metrics: Metrics): Promise<Decomposition> => {
@@ -36,7 +51,7 @@ export const weightedSvd = async (input: FactorInput, metrics: Metrics): Promise
       for (let k = 0; k < rank; k++)
         for (let column = 0; column < columns; column++)
           factors.right[k * columns + column] = q[k * columns + column]! * roots[k]!;
-      return factors;
+      return balanced(factors);
     },
   };
 };

@@ -44,6 +44,18 @@ describe.each(names)('decomposition %s', (name) => {
     });
   });
 
+  test('factors have the same size, however small the metric is', async () => {
+    const input = await scene();
+    const b = input.b.map((value) => 1e-300 * value);
+    const { left, right } = (await factorMethods[name].decompose({ ...input, b })).factors(7);
+    const size = (values: Float64Array): number => Math.hypot(...values);
+    expect(size(left) / size(right)).toBeCloseTo(1, 6);
+    const whole = await product({ left: left.map(Math.fround), right: right.map(Math.fround) }, 7);
+    whole.forEach((value, index) => {
+      expect(value).toBeCloseTo(input.weight[index]!, 5);
+    });
+  });
+
   test('the predicted loss of every rank is tr(B ΔW A ΔWᵀ) of what it cuts off', async () => {
     const input = await scene();
     const { a, b, weight } = input;

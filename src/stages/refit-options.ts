@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RefitScope } from '../../curvature/refit-targets.ts';
+import type { RefitScope } from '../curvature/refit-targets.ts';
 
 /** How a compressed program is corrected against the original. */
 export interface RefitSettings {
