@@ -43,8 +43,9 @@ describe('on a language model', () => {
     expect(await klOf(corrected.model, model, held)).toBeLessThan(twoSided * 1.02);
     const told = corrected.findings.filter(({ facts }) => facts?.corrected !== undefined);
     expect(told).toHaveLength(1);
-    expect(told[0]!.facts!.corrected).toBeGreaterThan(0);
-    expect(told[0]!.facts!.error_after).toBeLessThan(told[0]!.facts!.error_before!);
+    const { corrected: count, error_before: before, error_after: after } = told[0]!.facts as Record<string, number>;
+    expect(count).toBeGreaterThan(0);
+    expect(after).toBeLessThan(before!);
   });
 
   test('the prediction is of the size of what is measured', async () => {
