@@ -7,6 +7,7 @@ import type { FormatCard, PlannedWeight } from '../format.ts';
 import { weightFacts } from '../weight-facts.ts';
 import { liftDequantized } from './lift/dequantize.ts';
 import { liftBlockOperators } from './lift/operators.ts';
+import { compactGraph } from './lower/compact.ts';
 import { lowerExperts } from './lower/experts.ts';
 import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
@@ -25,10 +26,18 @@ const externalData = z
 const externalDataOf = (choice: z.output<typeof externalData>): ExternalData =>
   choice === 'always' ? { thresholdBytes: 1024 } : choice;
 
-const standardOptions = z.strictObject({ external_data: externalData });
+const compact = z
+  .boolean()
+  .default(false)
+  .describe('Short names inside the graph, no names and notes of nodes: a quarter of the file of a small model');
+
+/** What every form of ONNX file can be asked. */
+const commonOptions = { external_data: externalData, compact };
+
+const standardOptions = z.strictObject(commonOptions);
 
 const blockOptions = z.strictObject({
-  external_data: externalData,
+  ...commonOptions,
   accuracy_level: z
     .union([z.literal(0), z.literal(1), z.literal(2), z.literal(3), z.literal(4)])
     .default(0)
@@ -67,7 +76,7 @@ interface CardFacts<Options> {
   readonly foresee?: FormatCard['foresee'];
 }
 
-const onnxCard = <Options extends { readonly external_data: z.output<typeof externalData> }>(
+const onnxCard = <Options extends z.output<typeof standardOptions>>(
   facts: CardFacts<Options>,
 ): FormatCard<Options> => ({
   name: facts.name,
@@ -80,6 +89,7 @@ const onnxCard = <Options extends { readonly external_data: z.output<typeof exte
     const lowering = lowerForTarget(program, context.target, (lowered, target) =>
       facts.lower(lowered, options, target),
     );
+    if (options.compact) compactGraph(program);
     const files = await writeOnnx(program, join(directory, fileName), {
       ...context,
       externalData: externalDataOf(options.external_data),
