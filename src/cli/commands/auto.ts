@@ -60,6 +60,12 @@ const autoFlags: readonly RecipeFlag[] = [
     key: [...stage, 'steps'],
     reads: 'yaml',
   },
+  {
+    flags: '--compact',
+    description: 'write graphs without the names that running does not need: room for the weights of small models',
+    key: [...stage, 'compact'],
+    reads: 'given',
+  },
   { flags: '--heal', description: 'train the result afterwards', key: [...stage, 'heal'], reads: 'given' },
   {
     flags: '--no-refit',
@@ -80,6 +86,10 @@ const flags = stageFlags(autoFlags);
 /** `--kinds low-rank,removal` and `--kinds low-rank --kinds removal` are the same. */
 const splitKinds = (kinds: readonly string[]): string[] => kinds.flatMap((text) => text.split(','));
 
+/** The formats of `--to`, by default onnx, asked to leave out what running does not need. */
+const compacted = (formats: readonly string[]): object[] =>
+  (formats.length > 0 ? formats : ['onnx']).map((format) => ({ [format]: { compact: true } }));
+
 /** One auto stage without a recipe file. */
 export const autoCommand: CommandModule = {
   configure(command) {
@@ -91,6 +101,7 @@ DATA is kind:path,key=value,… such as text:corpus.txt,window=512,samples=64 or
 
 Examples:
   $ compress auto checkpoint --output out/fifth --size 0.2 --calibration text:corpus.txt,window=512,samples=64
+  $ compress auto checkpoint --output out/tiny --size 0.1 --compact --to onnx-matmulnbits --calibration text:corpus.txt
   $ compress auto model.onnx --output out/fast --latency 0.6 --calibration images:photos
   $ compress auto checkpoint --output out/near --max-kl 0.05 --kinds low-rank,removal --calibration text:corpus.txt`,
     );
@@ -98,9 +109,15 @@ Examples:
 
   async run(args, options, context) {
     const kinds = options.texts('kinds');
+    const formats = options.texts('to');
+    const written = options.flag('compact') ? compacted(formats) : formats;
     const recipe = await recipeFromFlags(
-      { model: { path: args[0] }, stages: [{ auto: kinds.length > 0 ? { kinds: splitKinds(kinds) } : {} }] },
-      flags.filter(({ flags: text }) => !text.startsWith('--kinds')),
+      {
+        model: { path: args[0] },
+        stages: [{ auto: kinds.length > 0 ? { kinds: splitKinds(kinds) } : {} }],
+        ...(written.length > 0 ? { write: written } : {}),
+      },
+      flags.filter(({ flags: text }) => !/^--(kinds|to) /.test(text)),
       options,
       context.io.directory,
     );

@@ -42,6 +42,7 @@ export const forecastAuto = async (
   const { measure, scope } = measureOf(options.budget);
   const program = prepareForSlicing(model.program);
   const found = await survey({ program, options, scope, measure, context });
-  const fixed = measure === 'bytes' ? graphBytes(program, { integers: options.kinds.includes('bits') }) : 0;
+  const form = { integers: options.kinds.includes('bits'), compact: options.compact };
+  const fixed = measure === 'bytes' ? graphBytes(program, form) : 0;
   return { measure, points: forecastOf(found, measure, fixed) };
 };

@@ -27,6 +27,8 @@ export interface AutoOptions {
   readonly multiple: number;
   readonly steps: number | 'auto';
   readonly refit: RefitSettings | undefined;
+  /** Whether the files are written without names that running does not need, which a budget of bytes counts. */
+  readonly compact: boolean;
   /** Steps of distillation afterwards; 0: none. */
   readonly healSteps: number;
   readonly targets: readonly string[];
@@ -83,6 +85,10 @@ const autoInput = z.strictObject({
       'Deep budgets go in steps, with the curvature collected again (default auto: one, and one more for each fifth beyond two).',
     ),
   refit: refitInput,
+  compact: z
+    .boolean()
+    .default(false)
+    .describe('The files are written with `compact: true`: with `size` what names would take is left to the weights.'),
   heal: z
     .union([z.boolean(), z.strictObject({ steps: z.int().min(1).default(300) })])
     .default(false)
@@ -153,6 +159,7 @@ export const autoOptions = autoInput.transform((input, issues): AutoOptions => {
     multiple: input.multiple,
     steps: input.steps,
     refit: refitSettings(refit),
+    compact: input.compact,
     healSteps: heal === false ? 0 : heal === true ? 300 : heal.steps,
     targets: input.targets ?? ['*'],
     ignore: input.ignore ?? [],

@@ -12,7 +12,7 @@ import type { StageContext, StageResult } from '../stage.ts';
 import { allocateStructure, editsOf } from './allocate.ts';
 import { roundToBudget } from './bits.ts';
 import { measureOf } from './budget-measure.ts';
-import { graphBytes } from './file-bytes.ts';
+import { compactFinding, graphBytes } from './file-bytes.ts';
 import { forecastOf } from './forecast.ts';
 import { healModel } from './heal.ts';
 import type { AutoBudget, AutoOptions } from './options.ts';
@@ -69,7 +69,8 @@ const shrinkBytes = async (
 ): Promise<Model> => {
   const program = cloneProgram(original);
   const bytes = Math.floor(measureCost(program).storedBytes * share);
-  const fixed = graphBytes(program, { integers: true });
+  const fixed = graphBytes(program, { integers: true, compact: options.compact });
+  if (!options.compact) report.told(compactFinding(program, bytes));
   const found = await survey({ program, options, scope: 'all', measure: 'bytes', context });
   report.forecast(forecastOf(found, 'bytes', fixed), 'bytes');
   const allocation = allocateStructure(found, { kind: 'cost', measure: 'bytes', most: bytes - fixed });
@@ -79,7 +80,7 @@ const shrinkBytes = async (
     const factored = await found.apply(program, edits);
     report.told(await refitStructure(program, original, { options, context, factored, step: 1 }));
   }
-  const left = bytes - graphBytes(program, { integers: true });
+  const left = bytes - graphBytes(program, { integers: true, compact: options.compact });
   return roundToBudget({ ...model, program }, left, options, context, report);
 };
 

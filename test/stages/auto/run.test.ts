@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { measureCost } from '../../../src/analysis/cost.ts';
+import { compactGraph } from '../../../src/artifact/formats/onnx/lower/compact.ts';
+import { lowerToMatMulNBits } from '../../../src/artifact/formats/onnx/lower/matmulnbits.ts';
+import { encodeProgram } from '../../../src/artifact/formats/onnx/write.ts';
 import { WeightCosts } from '../../../src/curvature/removal/costs.ts';
+import { cloneProgram } from '../../../src/ir/clone.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { PackedTensor } from '../../../src/ir/packed-tensor.ts';
 import { verify } from '../../../src/ir/verify.ts';
@@ -72,6 +76,26 @@ describe('structure and bits in one allocation', () => {
     const packed = [...result.model.program.graph.initializers].filter(({ tensor }) => tensor instanceof PackedTensor);
     expect(packed.length).toBeGreaterThan(4);
     expect(await klOf(result.model, model, await tinyText(model, 'evaluation'))).toBeLessThan(0.3);
+  });
+
+  test('leaves what short names save to the weights, and says so where it is not asked to', async () => {
+    const { model, context } = await setUp();
+    const written = ({ program }: Model, compact: boolean): number => {
+      const copy = cloneProgram(program);
+      lowerToMatMulNBits(copy, { accuracyLevel: 0 });
+      if (compact) compactGraph(copy);
+      return encodeProgram(copy).byteLength;
+    };
+    const most = 0.25 * measureCost(model.program).storedBytes;
+    const plain = await auto(model, { size: 0.25 }, context);
+    const compact = await auto(model, { size: 0.25, compact: true }, context);
+    expect(written(compact.model, true)).toBeLessThanOrEqual(most);
+    expect(written(compact.model, false)).toBeGreaterThan(written(plain.model, false));
+    const told = ({ findings }: StageResult): boolean =>
+      findings.some(({ facts }) => facts?.bytes_of_names !== undefined);
+    expect([told(plain), told(compact)]).toEqual([true, false]);
+    const held = await tinyText(model, 'evaluation');
+    expect(await klOf(compact.model, model, held)).toBeLessThan(await klOf(plain.model, model, held));
   });
 });
 
