@@ -23,7 +23,7 @@ describe.skipIf(!stories)('all precisions in one run (needs ../shared/data/llm-s
         model: stories,
         output,
         stages: [{ quantize: { method: 'rtn', weights: { bits: 4, group_size: 32 } } }],
-        write: [{ transformersjs: { dtypes, external_data: 'always', chunk_size: 200_000 } }],
+        write: [{ transformersjs: { dtypes, compact: true, external_data: 'always', chunk_size: 200_000 } }],
       }),
       root,
     );

@@ -7,7 +7,7 @@ import type { FormatCard, PlannedWeight } from '../format.ts';
 import { weightFacts } from '../weight-facts.ts';
 import { liftDequantized } from './lift/dequantize.ts';
 import { liftBlockOperators } from './lift/operators.ts';
-import { compactGraph } from './lower/compact.ts';
+import { compactGraph, compactOption } from './lower/compact.ts';
 import { lowerExperts } from './lower/experts.ts';
 import { lowerToMatMulNBits } from './lower/matmulnbits.ts';
 import { lowerToQdq } from './lower/qdq.ts';
@@ -26,13 +26,8 @@ const externalData = z
 const externalDataOf = (choice: z.output<typeof externalData>): ExternalData =>
   choice === 'always' ? { thresholdBytes: 1024 } : choice;
 
-const compact = z
-  .boolean()
-  .default(false)
-  .describe('Short names inside the graph, no names and notes of nodes: a quarter of the file of a small model');
-
 /** What every form of ONNX file can be asked. */
-const commonOptions = { external_data: externalData, compact };
+const commonOptions = { external_data: externalData, compact: compactOption };
 
 const standardOptions = z.strictObject(commonOptions);
 

@@ -11,6 +11,7 @@ import type { Finding } from '../../../recipe/events.ts';
 import { readJsonObject } from '../../json-file.ts';
 import type { WrittenFile } from '../../written-file.ts';
 import { type FormatCard, type FormatContext, type PrecisionName, precisionNames } from '../format.ts';
+import { compactGraph, compactOption } from '../onnx/lower/compact.ts';
 import { lowerToMatMulNBits } from '../onnx/lower/matmulnbits.ts';
 import { lowerForTarget } from '../onnx/target/lower.ts';
 import { type ExternalData, writeOnnx } from '../onnx/write.ts';
@@ -42,6 +43,7 @@ const options = z.strictObject({
     .literal([0, 1, 2, 3, 4])
     .default(0)
     .describe('Least precision of the products: 0 as the inputs, 1 float32, 2 float16, 3 bfloat16, 4 int8'),
+  compact: compactOption,
   external_data: z
     .enum(['auto', 'never', 'always'])
     .default('auto')
@@ -165,6 +167,7 @@ const writeVariant = async (
   const lowering = lowerForTarget(program, context.target, (lowered, target) =>
     lowerToMatMulNBits(lowered, { accuracyLevel: chosen.accuracy_level, target }),
   );
+  if (chosen.compact) compactGraph(program);
   const externalData = externalDataFor(program, file, chosen);
   const files = await writeOnnx(program, join(directory, 'onnx', file), { ...context, externalData });
   if (files.length - 1 > mostChunks)

@@ -1,6 +1,13 @@
+import { z } from 'zod';
 import type { Graph, Program, Value } from '../../../../ir/graph.ts';
 import { graphsWithin } from '../../../../ir/walk.ts';
 import { factsOf, type GraphFacts, type ValueFacts } from '../facts.ts';
+
+/** The option of every format that writes ONNX files. */
+export const compactOption = z
+  .boolean()
+  .default(false)
+  .describe('Short names inside the graph, no names and notes of nodes: a quarter of the file of a small model');
 
 /** Names that somebody outside the graph's nodes goes by: callers, annotations, entries that are kept as the file had them. */
 const namesToKeep = (graph: Graph): Set<string> => {
