@@ -1,5 +1,6 @@
 import { internalError } from '../../../errors.ts';
 import { descend, matmul } from '../../../kernels/index.ts';
+import { inputNoise } from './input-noise.ts';
 import type { RoundingMethod } from './method.ts';
 import { qronos } from './qronos.ts';
 
@@ -18,14 +19,15 @@ export const curvature: RoundingMethod = {
     if (!gram) throw internalError('the descent was called without H');
     const a = (): Float64Array => new Float64Array(weight);
     const target = problem.target ?? (await matmul({ a: a(), rows, inner: columns, b: gram, columns, signal }));
+    const noise = inputNoise(problem, gram);
     const { codes, scales, changes } = await descend({
       ...start,
       rows,
       columns,
       groupSize,
       bits: scheme.bits,
-      target,
-      inputs: gram,
+      target: noise.target(target),
+      inputs: noise.gram(),
       outputs: outputMoment,
       scaleType,
       measure: false,

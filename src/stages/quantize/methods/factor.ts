@@ -27,12 +27,9 @@ export const factorOf = (problem: RoundingProblem, gram: Float64Array, wish: Fac
 
 type FactorFacts = Pick<InputFactor, 'dampUsed' | 'dampRetries' | 'deadColumns'>;
 
-/**
- * What the report says about a factor: the damping that was used, with what H already held of it, more than asked for
- * as a fallback.
- */
-export const factorFacts = (factor: FactorFacts, asked: number, held = 0): Pick<Rounded, 'facts' | 'fallback'> => ({
-  facts: { damp: factor.dampUsed + held, dead_columns: factor.deadColumns },
+/** What the report says about a factor: the damping that was used, more than asked for as a fallback. */
+export const factorFacts = (factor: FactorFacts, asked: number): Pick<Rounded, 'facts' | 'fallback'> => ({
+  facts: { damp: factor.dampUsed, dead_columns: factor.deadColumns },
   ...(factor.dampRetries > 0
     ? { fallback: `H is not positive definite with damping ${asked}: ${factor.dampUsed} was needed` }
     : {}),

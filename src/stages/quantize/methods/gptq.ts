@@ -5,7 +5,7 @@ import { factorFacts, factorOf } from './factor.ts';
 import type { RoundingMethod } from './method.ts';
 
 /** Where more damping is needed than asked for, even where none was, it begins to grow from here. */
-const leastDamp = 1e-6;
+export const leastDamp = 1e-6;
 
 /** Retries, each with ten times the damping of the one before, until as much as the mean of the diagonal is added. */
 export const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));

@@ -67,8 +67,6 @@ export interface RoundingMethod {
   readonly needs: 'nothing' | 'gram' | 'pairs' | 'curvature';
   /** `settings.damp` where the user names none. */
   readonly damp: number;
-  /** What the method is given in place of the problem as it was measured. */
-  readonly prepare?: (problem: RoundingProblem) => RoundingProblem;
   /**
    * @throws CompressError 'numeric' when H cannot be factored, 'interrupted' when the signal fires.
    */

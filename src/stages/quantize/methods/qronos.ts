@@ -2,15 +2,9 @@ import { internalError } from '../../../errors.ts';
 import { chooseGrid, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
-import { withInputNoise } from './input-noise.ts';
+import { leastDamp, retriesFrom } from './gptq.ts';
+import { inputNoise } from './input-noise.ts';
 import type { RoundingMethod, RoundingProblem } from './method.ts';
-
-/** Share of the mean diagonal of H that keeps the target near the weight where inputs say nothing. */
-const ridge = 1e-4;
-
-/** What the factorisation of H adds to it first, in the same measure; the noise of the inputs has made it well conditioned. */
-const leastDamp = 1e-6;
-const dampRetries = 4;
 
 /** (columns, rows) of a matrix (rows, columns). */
 const transposed = (matrix: Float64Array, rows: number, columns: number): Float64Array => {
@@ -20,26 +14,18 @@ const transposed = (matrix: Float64Array, rows: number, columns: number): Float6
   return result;
 };
 
-const withRidge = (matrix: Float64Array, columns: number, amount: number): Float64Array => {
-  const result = matrix.slice();
-  for (let column = 0; column < columns; column++) result[column * (columns + 1)]! += amount;
-  return result;
-};
-
 /**
  * The weight that, on the inputs as they have become, comes nearest to what the exact weight gives on the inputs as they
- * were: (T + δW)(H + δ)⁻¹, T = W E[x_full xᵀ]; the weight itself where the inputs as they were are not known.
+ * were: (T + δW)(H + δ)⁻¹, T = W E[x_full xᵀ], δ the noise of the inputs; the weight itself where the inputs as they
+ * were are not known.
  */
 const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => {
   const { weight, rows, columns, signal, gram, target } = problem;
   if (!gram) throw internalError('qronos was called without H');
   if (!target) return weight;
-  let trace = 0;
-  for (let column = 0; column < columns; column++) trace += gram[column * (columns + 1)]!;
-  const delta = trace > 0 ? (ridge * trace) / columns : 1;
-  const right = target.map((value, index) => value + delta * weight[index]!);
-  const left = withRidge(gram, columns, delta);
-  const solved = await solveSymmetricPositive(left, columns, transposed(right, rows, columns), rows, { signal });
+  const noise = inputNoise(problem, gram);
+  const right = transposed(noise.target(target), rows, columns);
+  const solved = await solveSymmetricPositive(noise.gram(), columns, right, rows, { signal });
   return new Float32Array(transposed(solved, columns, rows));
 };
 
@@ -53,12 +39,11 @@ export const qronos: RoundingMethod = {
   summary: 'as gptq, towards what the unquantized model gives: repairs what earlier rounding did',
   needs: 'pairs',
   damp: 0.2,
-  prepare: withInputNoise,
   goal: targetWeight,
   async round(problem) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('qronos was called without H');
-    const clip = clipSearchFor(problem);
+    const clip = clipSearchFor(problem, inputNoise(problem, gram).power);
     const grid = {
       bits: scheme.bits,
       groupSize,
@@ -67,10 +52,11 @@ export const qronos: RoundingMethod = {
       ...(clip ? { clip } : {}),
     };
     const grids = await chooseGrid({ weight, rows, columns, ...grid, signal });
+    const damp = Math.max(settings.damp, leastDamp);
     const target = problem.goal ?? (await targetWeight(problem));
-    const factor = await factorOf(problem, gram, { damp: leastDamp, maxDampRetries: dampRetries });
+    const factor = await factorOf(problem, gram, { damp, maxDampRetries: retriesFrom(damp) });
     const solved = await solve({ weight: target, rows, columns, factor, ...grid, grids, signal });
     const { codes, scales, zeroPoints, losses } = solved;
-    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, leastDamp, settings.damp) };
+    return { codes, scales, zeroPoints, losses, ...factorFacts(solved, settings.damp) };
   },
 };

@@ -75,11 +75,10 @@ export class UnitRounder {
       signal: this.#signal,
     };
     try {
-      const measured = { ...common, weight: await prepared(weight, common) };
-      const problem = method.prepare?.(measured) ?? measured;
+      const problem = { ...common, weight: await prepared(weight, common) };
       const start = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
       const rounded = method.refine ? await method.refine(problem, start) : start;
-      const share = await measureError({ ...measured, weight }, rounded);
+      const share = await measureError({ ...problem, weight }, rounded);
       this.#error += share.error;
       this.#reference += share.signal;
       if (piece.gram) this.#errorOf = 'output_error';
