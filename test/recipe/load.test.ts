@@ -24,7 +24,9 @@ describe('a recipe', () => {
     const recipe = load('model: a.onnx\noutput: out\n');
     expect(recipe.model).toEqual({ path: '/base/a.onnx', build: {} });
     expect(recipe.output).toBe('/base/out');
-    expect(recipe.formats.map(({ name, options }) => [name, options])).toEqual([['onnx', { external_data: 'auto' }]]);
+    expect(recipe.formats.map(({ name, options }) => [name, options])).toEqual([
+      ['onnx', { compact: false, external_data: 'auto' }],
+    ]);
     expect(recipe).toMatchObject({ seed: 0, stages: [], gates: [], calibration: [], evaluation: [], strict: false });
     expect(recipe.maxMemoryBytes).toBe(2 ** 31);
     expect(recipe.threads).toBeGreaterThan(0);
