@@ -192,17 +192,6 @@ describe('slicing the vision fixture', async () => {
     expect(await accuracy(ridge.model)).toBeGreaterThan((await accuracy(bare.model)) + 0.3);
   });
 
-  test('a share of the time is turned into a share of operations by timing cuts', async () => {
-    const options = { ratio: { latency: 0.2 }, multiple: 4, method: 'magnitude', compensation: 'none' };
-    const { model: cut, findings } = await slice(model, options, contextFor(calibration));
-    const timed = findings.find(({ text }) => text.includes('ms become'));
-    expect(timed?.facts?.after).toBeLessThanOrEqual(0.8 * Number(timed?.facts?.before));
-    expect(share(cut, model, 'operations', 'all')).toBeLessThanOrEqual(1 - Number(timed?.facts?.operations));
-    await expect(slice(model, { ...options, ratio: { latency: 0.999 } }, contextFor(calibration))).rejects.toThrow(
-      /no cut takes 100 % less/,
-    );
-  });
-
   test('a model cut for some classes knows these better than one cut for all', async () => {
     const options = { ratio: { operations: 0.7 }, refit: false, steps: 1 };
     const own = await slice(model, { ...options, classes: [0, 3] }, contextFor(calibration));
