@@ -1,10 +1,16 @@
 import { InputFactor } from '../../../kernels/index.ts';
 import type { Rounded, RoundingProblem } from './method.ts';
 
+/** The least damping there is, also where none was asked for: more begins to grow from here. */
+export const leastDamp = 1e-6;
+
+/** Retries, each with ten times the damping of the one before, until as much as the mean of the diagonal is added. */
+const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));
+
 /** How H is factored for a method. */
 interface FactorWish {
+  /** As it was asked for. */
   readonly damp: number;
-  readonly maxDampRetries: number;
   readonly pairs?: { readonly moment: Float64Array; readonly share: number };
 }
 
@@ -14,10 +20,12 @@ const known = new WeakMap<Float64Array, Map<string, Promise<InputFactor>>>();
 /** The factored inputs of a problem; made once for every H as long as that array lives. */
 export const factorOf = (problem: RoundingProblem, gram: Float64Array, wish: FactorWish): Promise<InputFactor> => {
   const { columns, settings, signal } = problem;
-  const { damp, maxDampRetries, pairs } = wish;
+  const { pairs } = wish;
+  const damp = Math.max(wish.damp, leastDamp);
+  const maxDampRetries = retriesFrom(damp);
   const factors = known.get(gram) ?? new Map<string, Promise<InputFactor>>();
   known.set(gram, factors);
-  const key = JSON.stringify([damp, maxDampRetries, pairs?.share ?? 0, settings.actOrder]);
+  const key = JSON.stringify([damp, pairs?.share ?? 0, settings.actOrder]);
   const made =
     factors.get(key) ??
     InputFactor.make({ hessian: gram, columns, actOrder: settings.actOrder, damp, maxDampRetries, pairs, signal });

@@ -2,7 +2,6 @@ import { internalError } from '../../../errors.ts';
 import { gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
-import { retriesFrom } from './gptq.ts';
 import type { RoundingMethod } from './method.ts';
 
 /** β: how much of the drift from the original weights is taken back at every step. */
@@ -21,7 +20,7 @@ export const foem: RoundingMethod = {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('foem was called without H');
     const clip = clipSearchFor(problem);
-    const factor = await factorOf(problem, gram, { damp: settings.damp, maxDampRetries: retriesFrom(settings.damp) });
+    const factor = await factorOf(problem, gram, { damp: settings.damp });
     const solved = await solve({
       weight,
       rows,

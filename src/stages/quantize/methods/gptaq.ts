@@ -2,7 +2,7 @@ import { internalError } from '../../../errors.ts';
 import { gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
-import { gptq, retriesFrom } from './gptq.ts';
+import { gptq } from './gptq.ts';
 import type { RoundingMethod } from './method.ts';
 
 /** α: how much of what the inputs have lost is made good; all of it is better than the paper's quarter at every width. */
@@ -34,7 +34,7 @@ export const gptaq: RoundingMethod = {
     const clip = clipSearchFor(problem);
     const { damp } = settings;
     const pairs = { moment: pairMoment(cross, gram), share };
-    const factor = await factorOf(problem, gram, { damp, maxDampRetries: retriesFrom(damp), pairs });
+    const factor = await factorOf(problem, gram, { damp, pairs });
     const solved = await solve({
       weight,
       rows,

@@ -4,12 +4,6 @@ import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
 import type { RoundingMethod } from './method.ts';
 
-/** Where more damping is needed than asked for, even where none was, it begins to grow from here. */
-export const leastDamp = 1e-6;
-
-/** Retries, each with ten times the damping of the one before, until as much as the mean of the diagonal is added. */
-export const retriesFrom = (damp: number): number => Math.max(0, Math.ceil(-Math.log10(damp)));
-
 /**
  * Column after column is rounded and the error it makes, measured by H, is moved to the columns that are still free
  * (Frantar et al. 2022, "GPTQ: accurate post-training quantization", algorithm 1; groups are fixed on the original
@@ -24,8 +18,7 @@ export const gptq: RoundingMethod = {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, settings, signal } = problem;
     if (!gram) throw internalError('gptq was called without H');
     const clip = clipSearchFor(problem);
-    const damp = Math.max(settings.damp, leastDamp);
-    const factor = await factorOf(problem, gram, { damp, maxDampRetries: retriesFrom(damp) });
+    const factor = await factorOf(problem, gram, { damp: settings.damp });
     const solved = await solve({
       weight,
       rows,

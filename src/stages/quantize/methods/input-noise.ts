@@ -1,11 +1,11 @@
-import { leastDamp } from './gptq.ts';
+import { leastDamp } from './factor.ts';
 import type { RoundingProblem } from './method.ts';
 
 /**
  * White noise in the inputs of a rounding problem, the same in the inputs as they were and as they are: H + δ, G + δ and
  * T + δW with δ the share `settings.damp` of the mean diagonal of H. The least-squares weight then leans toward the
  * original one: H, G and what is to be repaired are themselves estimates, and the rounding to come disturbs inputs
- * further. A fifth takes 6 to 12 % off the divergence of the whole model at 2 to 4 bits, where the thousandth that a
+ * further. A fifth takes 5 to 12 % off the divergence of the whole model at 2 to 4 bits, where the thousandth that a
  * factorisation needs takes off nothing (docs/figures.md).
  */
 export interface InputNoise {

@@ -2,7 +2,6 @@ import { internalError } from '../../../errors.ts';
 import { chooseGrid, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
-import { leastDamp, retriesFrom } from './gptq.ts';
 import { inputNoise } from './input-noise.ts';
 import type { RoundingMethod, RoundingProblem } from './method.ts';
 
@@ -52,9 +51,8 @@ export const qronos: RoundingMethod = {
       ...(clip ? { clip } : {}),
     };
     const grids = await chooseGrid({ weight, rows, columns, ...grid, signal });
-    const damp = Math.max(settings.damp, leastDamp);
     const target = problem.goal ?? (await targetWeight(problem));
-    const factor = await factorOf(problem, gram, { damp, maxDampRetries: retriesFrom(damp) });
+    const factor = await factorOf(problem, gram, { damp: settings.damp });
     const solved = await solve({ weight: target, rows, columns, factor, ...grid, grids, signal });
     const { codes, scales, zeroPoints, losses } = solved;
     return { codes, scales, zeroPoints, losses, ...factorFacts(solved, settings.damp) };

@@ -91,6 +91,13 @@ describe('the first-order term', () => {
   });
 });
 
+it.each([gptq, gptaq, foem, qronos])('$name works where no damping is asked for', async (method) => {
+  const { problem } = await makeScene(48, 0.5);
+  const rounded = await method.round({ ...problem, settings: { ...problem.settings, damp: 0 } });
+  expect(rounded.fallback).toBeUndefined();
+  expect(rounded.facts.damp).toBeLessThan(1e-5);
+});
+
 describe('smaller ranges before rounding', () => {
   /** tr(D H Dᵀ). */
   const energy = async (d: Float32Array, gram: Float64Array): Promise<number> => {
