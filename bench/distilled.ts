@@ -16,9 +16,9 @@ import type { Model } from '../src/ir/model.ts';
 import { evaluate } from '../src/metrics/evaluate.ts';
 import { contentKey } from '../src/recipe/cache-keys.ts';
 import { distillStage } from '../src/stages/distill/index.ts';
-import { memoryStore } from '../src/stages/memory-store.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
 import type { StageContext } from '../src/stages/stage.ts';
+import { benchContext } from './context.ts';
 
 const models = {
   stories260k: { folder: 'llm-stories260k', window: 512 },
@@ -48,21 +48,17 @@ const tokens = (file: string, extra: object, seed: number): Promise<Dataset> =>
   );
 const stories = await tokens('tinystories-valid-19stories.u16', { split: 1 }, 0);
 
-const contextOf = (calibration: Dataset, seed: number, scratch: string): StageContext => ({
-  calibration,
-  models: { original, open: openModel },
-  engine: onnxruntimeEngine,
-  maxMemoryBytes: 2 ** 31,
-  threads: 2,
-  seed,
-  checkpoints: { get: () => undefined, put: () => undefined },
-  shared: memoryStore(),
-  scratch: { directory: scratch },
-  emit: (event) => {
-    if (event.type === 'training-judged') console.error(`step ${event.step}: ${event.value.toFixed(5)}`);
-  },
-  signal: new AbortController().signal,
-});
+const contextOf = (calibration: Dataset, seed: number, scratch: string): StageContext =>
+  benchContext(scratch, {
+    calibration,
+    models: { original, open: openModel },
+    maxMemoryBytes: 2 ** 31,
+    seed,
+    checkpoints: { get: () => undefined, put: () => undefined },
+    emit: (event) => {
+      if (event.type === 'training-judged') console.error(`step ${event.step}: ${event.value.toFixed(5)}`);
+    },
+  });
 
 const quantized = async (bits: number, seed: number, scratch: string): Promise<Model> => {
   const written = {

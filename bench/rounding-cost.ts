@@ -21,7 +21,7 @@ import { setThreads } from '../src/kernels/index.ts';
 import { Random } from '../src/random.ts';
 import { Cache } from '../src/recipe/cache.ts';
 import { quantizeStage } from '../src/stages/quantize/index.ts';
-import type { StageContext } from '../src/stages/stage.ts';
+import { benchContext } from './context.ts';
 
 /**
  * Time and memory of rounding a Llama with random weights (190 million parameters at 16 layers) beside one float32
@@ -137,18 +137,12 @@ const runStep = async (step: string, path: string, windows: number, bits: number
   const folder = join(path, '..', '..');
   const { model, calibration } = await openAll(path, windows);
   const scratch = mkdtempSync(join(folder, 'scratch-'));
-  const context: StageContext = {
+  const context = benchContext(scratch, {
     calibration: step === 'search' ? undefined : calibration,
-    engine: onnxruntimeEngine,
     maxMemoryBytes: 200 * 2 ** 20,
-    threads: 2,
-    seed: 0,
     checkpoints: { get: () => undefined, put: () => undefined },
     shared: new Cache(join(folder, 'cache')).statistics('bench'),
-    scratch: { directory: scratch },
-    emit: () => undefined,
-    signal: new AbortController().signal,
-  };
+  });
   const begin = performance.now();
   const before = process.cpuUsage();
   if (step === 'forward') await forward(model, calibration, scratch);

@@ -3,6 +3,7 @@ import { type RefitOptions, type RefitRecord, refitProgram } from '../curvature/
 import { internalError } from '../errors.ts';
 import type { Program } from '../ir/graph.ts';
 import type { Finding } from '../recipe/events.ts';
+import { percent } from './percent.ts';
 import { selectSites } from './select-sites.ts';
 import type { StageContext } from './stage.ts';
 
@@ -19,11 +20,10 @@ const findingsOf = (records: readonly RefitRecord[]): Finding[] => {
   const mean = (of: (record: RefitRecord) => number): number =>
     changed.reduce((sum, record) => sum + of(record), 0) / changed.length;
   const [before, after] = [mean(({ errorBefore }) => errorBefore), mean(({ errorAfter }) => errorAfter)];
-  const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
   return [
     {
       kind: 'fact',
-      text: `${changed.length} of ${records.length} products corrected against the original: mean error of what they add to ${percent(before)} → ${percent(after)}`,
+      text: `${changed.length} of ${records.length} products corrected against the original: mean error of what they write to: ${percent(before)} → ${percent(after)}`,
       facts: { corrected: changed.length, error_before: before, error_after: after },
     },
   ];

@@ -70,7 +70,7 @@ const shrinkBytes = async (
   const program = cloneProgram(original);
   const bytes = Math.floor(measureCost(program).storedBytes * share);
   const fixed = graphBytes(program, { integers: true, compact: options.compact });
-  if (!options.compact) report.told(compactFinding(program, bytes));
+  if (!options.compact) report.told(compactFinding(program, fixed, bytes));
   const found = await survey({ program, options, scope: 'all', measure: 'bytes', context });
   report.forecast(forecastOf(found, 'bytes', fixed), 'bytes');
   const allocation = allocateStructure(found, { kind: 'cost', measure: 'bytes', most: bytes - fixed });

@@ -6,6 +6,7 @@ import { inferShapes } from '../../ir/inference/index.ts';
 import type { Model } from '../../ir/model.ts';
 import { type OutputKind, outputKind, rowsOf, toLogits } from '../../metrics/outputs.ts';
 import type { Finding } from '../../recipe/events.ts';
+import { percent } from '../percent.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { type ExitHead, type Features, featuresOf, HeadMoments, scoresOf } from './heads.ts';
 import { leaveEarly } from './leave-early.ts';
@@ -100,8 +101,6 @@ const chosenOutcome = (front: readonly ExitOutcome[], budget: ExitBudget, whole:
     hint: 'Ask for a greater share, or put an exit earlier (after).',
   });
 };
-
-const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
 
 const findingsOf = (places: ExitPlaces, outcome: ExitOutcome, front: readonly ExitOutcome[]): Finding[] => {
   const { operations: whole } = places;

@@ -13,7 +13,7 @@ import { contextIn, normalSamples, scratchFolder } from '../workbench.ts';
 const scratch = scratchFolder();
 const dataset = normalSamples([6, 32], 3);
 
-const network = (activation = 'Tanh'): Program =>
+const network = (activation = 'Tanh', second = 'Add(c, a)'): Program =>
   parseProgram(`program opset=21
 graph g(x: float32[N, 32]) -> (scores) {
   w: float32[32, 32] = random(seed=1)
@@ -22,7 +22,7 @@ graph g(x: float32[N, 32]) -> (scores) {
   a: float32[N, 32] = MatMul(x, w) { name: "first", block: "0" }
   b: float32[N, 32] = ${activation}(a) { block: "0" }
   c: float32[N, 32] = MatMul(b, v) { name: "second", block: "1" }
-  d: float32[N, 32] = Add(c, a) { block: "1" }
+  d: float32[N, 32] = ${second} { block: "1" }
   scores: float32[N, 5] = MatMul(d, u) { name: "last", block: "2" }
 }
 `);
@@ -113,19 +113,7 @@ graph g(x: float32[N, 32]) -> (features) {
   for (const { alone, restored } of units) expect(Math.abs(alone! - restored!)).toBeGreaterThan(1e-6);
 });
 
-const relus = (): Program =>
-  parseProgram(`program opset=21
-graph g(x: float32[N, 32]) -> (scores) {
-  w: float32[32, 32] = random(seed=1)
-  v: float32[32, 32] = random(seed=2)
-  u: float32[32, 5] = random(seed=3)
-  a: float32[N, 32] = MatMul(x, w) { name: "first", block: "0" }
-  b: float32[N, 32] = Relu(a) { block: "0" }
-  c: float32[N, 32] = MatMul(b, v) { name: "second", block: "1" }
-  d: float32[N, 32] = Tanh(c) { block: "1" }
-  scores: float32[N, 5] = MatMul(d, u) { name: "last", block: "2" }
-}
-`);
+const relus = (): Program => network('Relu', 'Tanh(c)');
 
 /** A copy of `relus` that computes the same with the channels between its first two products in other units. */
 const inOtherUnits = (program: Program): Program => {

@@ -7,7 +7,7 @@ import { factsOf, type GraphFacts, type ValueFacts } from '../facts.ts';
 export const compactOption = z
   .boolean()
   .default(false)
-  .describe('Short names inside the graph, no names and notes of nodes: a quarter of the file of a small model');
+  .describe('Short names inside the graph, no names and notes of nodes: up to a quarter of the file of a small model');
 
 /** Names that somebody outside the graph's nodes goes by: callers, annotations, entries that are kept as the file had them. */
 const namesToKeep = (graph: Graph): Set<string> => {
@@ -36,7 +36,7 @@ const withoutNotes = (value: Value): void => {
 
 /**
  * Takes off a graph what running it does not need: values inside get short names, nodes lose names and notes. Inputs,
- * outputs and weights keep their names. In a small model names are a quarter of the file.
+ * outputs and weights keep their names. In a small model names are up to a quarter of the file.
  */
 export const compactGraph = ({ graph }: Program): void => {
   const kept = namesToKeep(graph);
