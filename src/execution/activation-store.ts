@@ -5,7 +5,7 @@ import { CompressError, internalError } from '../errors.ts';
 import type { DataType } from '../ir/data-type.ts';
 import { arrayFromBytes, bytesOfArray } from './arrays.ts';
 
-/** An array that lies in a file of the store. */
+/** An array that lies in the file of the store. */
 interface Spilled {
   readonly dtype: DataType;
   readonly shape: readonly number[];
@@ -13,30 +13,38 @@ interface Spilled {
   readonly byteLength: number;
 }
 
-/** The arrays of one value: one for each run of the model, in memory or in the value's own file. */
+/** The arrays of one value: one for each run of the model, in memory or in the file. */
 interface Column {
   readonly held: Map<number, NumericArray>;
   readonly spilled: Map<number, Spilled>;
-  path?: string;
-  file?: number;
-  fileLength: number;
 }
 
+/** Bytes of the place that an array is given in the file: places that are let go serve arrays of about their size. */
+const placeBytes = (byteLength: number): number => {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, byteLength))) - 3);
+  return Math.ceil(byteLength / step) * step;
+};
+
 /**
- * Activations of all samples, by value name and run number: in memory up to a budget, beyond it in files of a scratch
- * folder. Freeing an array makes room for others; a file goes when its last array is freed. Closing removes everything.
+ * Activations of all samples, by value name and run number: in memory up to a budget, beyond it in a file of a scratch
+ * folder. Freeing an array makes room for others, in memory and in the file. Closing removes everything.
  */
 export class ActivationStore {
   readonly #directory: string;
   readonly #maxMemoryBytes: number;
   readonly #columns = new Map<string, Column>();
   #memoryBytes = 0;
-  #fileCount = 0;
+  readonly #path: string;
+  #file: number | undefined;
+  #fileBytes = 0;
+  /** Where places of each size have been let go. */
+  readonly #places = new Map<number, number[]>();
 
-  /** @param directory an existing folder; files in it are made only when the budget is exceeded. */
+  /** @param directory an existing folder; a file is made in it only when the budget is exceeded. */
   constructor(directory: string, maxMemoryBytes: number) {
     this.#directory = directory;
     this.#maxMemoryBytes = maxMemoryBytes;
+    this.#path = join(directory, 'activations.bin');
   }
 
   /** Bytes of arrays that are in memory now. */
@@ -44,14 +52,14 @@ export class ActivationStore {
     return this.#memoryBytes;
   }
 
-  /** Files made so far. */
-  get fileCount(): number {
-    return this.#fileCount;
+  /** Bytes of the file; 0 as long as memory suffices. */
+  get fileBytes(): number {
+    return this.#fileBytes;
   }
 
   /** Keeps an array; it must not be changed afterwards. @throws CompressError 'resource' when the disk refuses. */
   put(name: string, run: number, array: NumericArray): void {
-    const column = this.#columns.get(name) ?? { held: new Map(), spilled: new Map(), fileLength: 0 };
+    const column = this.#columns.get(name) ?? { held: new Map(), spilled: new Map() };
     this.#columns.set(name, column);
     this.#drop(column, run);
     const { byteLength } = array.data;
@@ -67,11 +75,11 @@ export class ActivationStore {
     const held = column?.held.get(run);
     if (held) return held;
     const spilled = column?.spilled.get(run);
-    if (!column?.file || !spilled) throw internalError(`no activation ${name} of run ${run} is kept`);
+    if (this.#file === undefined || !spilled) throw internalError(`no activation ${name} of run ${run} is kept`);
     const bytes = new Uint8Array(spilled.byteLength);
     let done = 0;
     while (done < bytes.length) {
-      const got = readSync(column.file, bytes, done, bytes.length - done, spilled.byteOffset + done);
+      const got = readSync(this.#file, bytes, done, bytes.length - done, spilled.byteOffset + done);
       if (got === 0) throw internalError(`the spilled activation ${name} of run ${run} is cut short`);
       done += got;
     }
@@ -83,40 +91,51 @@ export class ActivationStore {
     const column = this.#columns.get(name);
     if (!column) return;
     this.#drop(column, run);
-    if (column.held.size + column.spilled.size > 0) return;
-    this.#remove(column);
-    this.#columns.delete(name);
+    if (column.held.size + column.spilled.size === 0) this.#columns.delete(name);
   }
 
   /** Forgets everything and removes all files. */
   close(): void {
-    for (const column of this.#columns.values()) this.#remove(column);
     this.#columns.clear();
-    this.#memoryBytes = 0;
+    this.#places.clear();
+    [this.#memoryBytes, this.#fileBytes] = [0, 0];
+    if (this.#file === undefined) return;
+    closeSync(this.#file);
+    this.#file = undefined;
+    rmSync(this.#path, { force: true });
   }
 
   #drop(column: Column, run: number): void {
     this.#memoryBytes -= column.held.get(run)?.data.byteLength ?? 0;
     column.held.delete(run);
+    const spilled = column.spilled.get(run);
+    if (!spilled) return;
+    const size = placeBytes(spilled.byteLength);
+    const places = this.#places.get(size) ?? [];
+    this.#places.set(size, places);
+    places.push(spilled.byteOffset);
     column.spilled.delete(run);
   }
 
-  #remove(column: Column): void {
-    if (column.file !== undefined) closeSync(column.file);
-    if (column.path !== undefined) rmSync(column.path, { force: true });
+  /** A place in the file for so many bytes. */
+  #place(byteLength: number): number {
+    const size = placeBytes(byteLength);
+    const known = this.#places.get(size)?.pop();
+    if (known !== undefined) return known;
+    const end = this.#fileBytes;
+    this.#fileBytes += size;
+    return end;
   }
 
   #spill(column: Column, run: number, array: NumericArray): void {
     try {
-      column.path ??= join(this.#directory, `activations-${this.#fileCount++}.bin`);
-      column.file ??= openSync(column.path, 'w+');
+      this.#file ??= openSync(this.#path, 'w+');
       const bytes = bytesOfArray(array);
+      const byteOffset = this.#place(bytes.length);
       let done = 0;
-      while (done < bytes.length)
-        done += writeSync(column.file, bytes, done, bytes.length - done, column.fileLength + done);
+      while (done < bytes.length) done += writeSync(this.#file, bytes, done, bytes.length - done, byteOffset + done);
       const { dtype, shape } = array;
-      column.spilled.set(run, { dtype, shape, byteOffset: column.fileLength, byteLength: bytes.length });
-      column.fileLength += bytes.length;
+      column.spilled.set(run, { dtype, shape, byteOffset, byteLength: bytes.length });
     } catch (cause) {
       throw new CompressError({
         code: 'resource',

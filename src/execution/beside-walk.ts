@@ -49,7 +49,7 @@ export class BesideWalk {
       );
     while (this.#index < found) await this.#walk.advance(this.#blocks[this.#index++]!);
     const block = this.#blocks[found]!;
-    return this.#walk.lend(
+    return this.#walk.lendAhead(
       block,
       names.map((name) => namesake(block, name)!),
       use,

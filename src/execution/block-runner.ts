@@ -24,8 +24,8 @@ export interface BlockRunOptions {
   /** Bytes of activations in memory; beyond it they are spilled to the scratch folder. */
   readonly maxMemoryBytes: number;
   /**
-   * Walk another program beside the changed one, so that `observePairs` can show both: the program as it was at the
-   * start ('walked'), or one whose values have the same names. Takes twice the time and the memory.
+   * Walk another program beside the changed one, so that both can be observed: the program as it was at the start
+   * ('walked'), or one whose values have the same names. Takes twice the time and the memory.
    */
   readonly original?: 'walked' | Program | undefined;
   readonly scratch: { readonly directory: string };
@@ -43,11 +43,10 @@ export interface BlockVisit {
   readonly runCount: number;
   /**
    * One pass over all samples through the block as the program now stands: every observer sees its value once a run,
-   * in the order of samples. Values must be inputs of the block or computed in it.
+   * in the order of samples, pairs also a value of the original program (needs `original`). Values must be inputs of the
+   * block or computed in it.
    */
-  observe(observations: readonly Observation[]): Promise<void>;
-  /** As `observe`, with the same value of the original program; needs `original`. */
-  observePairs(observations: readonly PairObservation[]): Promise<void>;
+  observe(observations: readonly Observation[], pairs?: readonly PairObservation[]): Promise<void>;
   /** As `observe`, with values of the original program beside several of this block; needs `original`. */
   observeBeside(observation: BesideObservation): Promise<void>;
   /** Whether the original has values of these names in one of the blocks that are still to come. */
@@ -65,9 +64,11 @@ export interface BesideObservation {
   ): void | Promise<void>;
 }
 
-/** A statistic of a value beside what it was in the program at the start. */
+/** A statistic of a value beside what it, or another value, is in the original program. */
 export interface PairObservation {
   readonly value: Value;
+  /** Name of the value of the original program; the same where none is given. */
+  readonly originalName?: string;
   observe(original: NumericArray, present: NumericArray, run: number): void | Promise<void>;
 }
 
@@ -97,7 +98,8 @@ export const runBlocks = async (
     return beside;
   };
   const observeBeside = async (block: Block, { original, present, observe }: BesideObservation): Promise<void> => {
-    const how = present.every((value) => block.inputs.includes(value)) ? 'read' : 'computed';
+    const isRead = (name: string): boolean => block.inputs.some((input) => input.name === name);
+    const how = [...original, ...present.map(({ name }) => name)].every(isRead) ? 'read' : 'computed';
     await walk.lend(block, present, (compute) =>
       besideOf().lend(original, how, async (computeOriginal) => {
         for (let run = 0; run < walk.runCount; run++) {
@@ -107,15 +109,24 @@ export const runBlocks = async (
       }),
     );
   };
-  const observePairs = async (block: Block, observations: readonly PairObservation[]): Promise<void> => {
-    if (observations.length === 0) return;
-    const values = [...new Set(observations.map(({ value }) => value))];
+  const observe = async (
+    block: Block,
+    observations: readonly Observation[],
+    pairs: readonly PairObservation[],
+  ): Promise<void> => {
+    const byValue = groupByValue(observations);
+    const paired = pairs.map(({ value, originalName = value.name, observe }) => ({ value, originalName, observe }));
+    const values = [...new Set([...byValue.keys(), ...paired.map(({ value }) => value)])];
+    if (values.length === 0) return;
+    if (paired.length === 0)
+      return walk.pass(block, values, (run, arrays) => feedObservers(byValue, arrays, run), 'observing');
     await observeBeside(block, {
-      original: values.map(({ name }) => name),
+      original: [...new Set(paired.map(({ originalName }) => originalName))],
       present: values,
       observe: async (original, present, run) => {
-        for (const { value, observe } of observations)
-          await observe(original.get(value.name)!, present.get(value.name)!, run);
+        await feedObservers(byValue, present, run);
+        for (const { value, originalName, observe } of paired)
+          await observe(original.get(originalName)!, present.get(value.name)!, run);
       },
     });
   };
@@ -127,17 +138,7 @@ export const runBlocks = async (
         block,
         blockCount: blocks.length,
         runCount: walk.runCount,
-        observe: async (observations) => {
-          const byValue = groupByValue(observations);
-          if (byValue.size === 0) return;
-          await walk.pass(
-            block,
-            [...byValue.keys()],
-            (run, arrays) => feedObservers(byValue, arrays, run),
-            'observing',
-          );
-        },
-        observePairs: (observations) => observePairs(block, observations),
+        observe: (observations, pairs = []) => observe(block, observations, pairs),
         observeBeside: (observation) => observeBeside(block, observation),
         originalHas: (names) => besideOf().has(names),
       });

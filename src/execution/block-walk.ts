@@ -75,6 +75,8 @@ export class BlockWalk {
   readonly #last: ReadonlyMap<Value, number>;
   readonly #store: ActivationStore;
   readonly #types = new Map<string, DataType>();
+  /** Index of a block whose outputs are kept before the walk has moved past it. */
+  #ahead: number | undefined;
   #runCount = 0;
 
   constructor(options: BlockWalkOptions) {
@@ -135,6 +137,31 @@ export class BlockWalk {
     );
   }
 
+  /**
+   * As `lend`, for a block whose weights stay: what later blocks read is computed and kept on the way, so that moving
+   * past the block takes no pass of its own. Nothing is computed ahead where the wanted values are there already.
+   */
+  async lendAhead<Result>(
+    block: Block,
+    wanted: readonly Value[],
+    use: (run: BlockRun) => Promise<Result>,
+  ): Promise<Result> {
+    const outputs = this.#laterRead(block);
+    if (this.#ahead === block.index || wanted.every((value) => block.inputs.includes(value)))
+      return this.lend(block, wanted, use);
+    const kept = new Set<number>();
+    const result = await this.lend(block, [...new Set([...wanted, ...outputs])], (compute) =>
+      use(async (run) => {
+        const arrays = await compute(run);
+        if (!kept.has(run)) this.#keep(block, outputs, run, arrays);
+        kept.add(run);
+        return arrays;
+      }),
+    );
+    if (kept.size === this.#runCount) this.#ahead = block.index;
+    return result;
+  }
+
   /** One pass over all runs. */
   async pass(
     block: Block,
@@ -164,22 +191,31 @@ export class BlockWalk {
 
   /** Computes what later blocks read of this one, and lets go what only it has read. */
   async advance(block: Block): Promise<void> {
-    const outputs = block.outputs.filter((value) => (this.#last.get(value) ?? -1) > block.index);
+    const outputs = this.#ahead === block.index ? [] : this.#laterRead(block);
     const finished = block.inputs.filter((value) => this.#last.get(value) === block.index);
-    const keep = (run: number, arrays: ReadonlyMap<string, NumericArray>): void => {
+    const move = (run: number, arrays: ReadonlyMap<string, NumericArray>): void => {
       for (const { name } of finished) this.#store.free(name, run);
-      for (const { name } of outputs) {
-        const array = arrays.get(name);
-        if (!array) throw internalError(`${block.name} did not compute ${name}`);
-        this.#types.set(name, array.dtype);
-        this.#store.put(name, run, array);
-      }
+      this.#keep(block, outputs, run, arrays);
     };
-    if (outputs.length > 0) await this.pass(block, outputs, keep, 'computing');
-    else for (let run = 0; run < this.#runCount; run++) keep(run, new Map());
+    if (outputs.length > 0) await this.pass(block, outputs, move, 'computing');
+    else for (let run = 0; run < this.#runCount; run++) move(run, new Map());
   }
 
   close(): void {
     this.#store.close();
+  }
+
+  /** Outputs of a block that a later one reads. */
+  #laterRead(block: Block): Value[] {
+    return block.outputs.filter((value) => (this.#last.get(value) ?? -1) > block.index);
+  }
+
+  #keep(block: Block, outputs: readonly Value[], run: number, arrays: ReadonlyMap<string, NumericArray>): void {
+    for (const { name } of outputs) {
+      const array = arrays.get(name);
+      if (!array) throw internalError(`${block.name} did not compute ${name}`);
+      this.#types.set(name, array.dtype);
+      this.#store.put(name, run, array);
+    }
   }
 }

@@ -18,6 +18,8 @@ export interface DescentInput extends JobOptions {
   readonly target: Float64Array;
   /** A = E[x xᵀ] (columns, columns). */
   readonly inputs: Float64Array;
+  /** Power of white noise in the inputs, added to the diagonal of A. Default 0. */
+  readonly noise?: number | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; the identity when absent. */
   readonly outputs?: Float64Array | undefined;
   /** How often every weight is visited. Default 4. */
@@ -74,6 +76,6 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
     measure: input.measure ?? true,
   };
   const start = { codes, scales, zeroPoints: zeroPoints ?? Uint8Array.of(2 ** (bits - 1)) };
-  const metric = { target, inputs, ...(outputs ? { outputs } : {}) };
+  const metric = { target, inputs, noise: input.noise ?? 0, ...(outputs ? { outputs } : {}) };
   return runJob(input, (control) => addon().descend(start, { rows, columns, groupSize }, metric, options, control));
 };

@@ -72,6 +72,15 @@ export class InputFactor {
     return new InputFactor(native, columns, facts);
   }
 
+  /**
+   * X = R (H + damping)⁻¹ (rows, columns) of R (rows, columns); what it gives for dead columns means nothing. R must not
+   * change until the promise settles. @throws 'numeric' when the solution is not finite.
+   */
+  solve(right: Float64Array, rows: number, options: JobOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    expectLength('the right side', right, rows * this.columns);
+    return runJob(options, (control) => addon().solveFactored(this.#native, right, rows, control));
+  }
+
   /** Frees the factor now rather than when this object is collected; work under way is finished first. */
   release(): void {
     callNative(() => this.#native.release());

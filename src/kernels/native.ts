@@ -47,6 +47,12 @@ export interface NativeAddon {
     zero: number,
   ): Float32Array<ArrayBuffer>;
   readonly FactoredInputs: new (n: number, exact: boolean) => NativeFactoredInputs;
+  solveFactored(
+    factor: NativeFactoredInputs,
+    right: Float64Array,
+    rows: number,
+    control: NativeControl,
+  ): Promise<Float32Array<ArrayBuffer>>;
   gptqSolve(
     matrix: NativeMatrix,
     factor: NativeFactoredInputs,
@@ -60,7 +66,7 @@ export interface NativeAddon {
   descend(
     start: { codes: Uint8Array; scales: Float32Array; zeroPoints: Uint8Array },
     layout: { rows: number; columns: number; groupSize: number },
-    metric: { target: Float64Array; inputs: Float64Array; outputs?: Float64Array },
+    metric: { target: Float64Array; inputs: Float64Array; noise: number; outputs?: Float64Array },
     options: {
       bits: number;
       passes: number;

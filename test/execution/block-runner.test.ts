@@ -12,6 +12,7 @@ import { type BlockRunOptions, runBlocks } from '../../src/execution/block-runne
 import { bindingOf } from '../../src/execution/feeds.ts';
 import { observeProgram } from '../../src/execution/observe.ts';
 import { onnxruntimeEngine } from '../../src/execution/onnxruntime.ts';
+import type { Engine } from '../../src/execution/session.ts';
 import { inputSignature } from '../../src/execution/signature.ts';
 import { cloneProgram } from '../../src/ir/clone.ts';
 import type { Program, Value } from '../../src/ir/graph.ts';
@@ -139,6 +140,78 @@ describe('walking a program block by block', () => {
       ]);
     });
     expect(runs).toEqual(findBlocks(program).flatMap(() => [0, 1, 2, 0, 0, 1, 1, 2, 2]));
+  });
+
+  test('shows values beside those of the program as it was, which is computed once', async () => {
+    const program = parseProgram(residual);
+    const dataset = await randomData(program);
+    const untouched = cloneProgram(program);
+    const findValue = (name: string): Value =>
+      untouched.graph.nodes.flatMap(({ outputs }) => outputs).find((value) => value?.name === name)!;
+    const wanted = ['r', 'w'].map((name) => collector(findValue(name)));
+    await observeProgram({
+      ...optionsFor(untouched, dataset, 0),
+      observations: wanted.map(({ observation }) => observation),
+    });
+    let runs = 0;
+    const engine: Engine = {
+      ...onnxruntimeEngine,
+      open: async (...given) => {
+        const session = await onnxruntimeEngine.open(...given);
+        return {
+          inputNames: session.inputNames,
+          outputNames: session.outputNames,
+          run: (...feeds) => {
+            runs++;
+            return session.run(...feeds);
+          },
+          close: () => session.close(),
+        };
+      },
+    };
+    /** Runs of blocks that a walk takes in which pairs of two sites are looked at some times. */
+    const walk = async (looks: number): Promise<number> => {
+      runs = 0;
+      const changed = cloneProgram(program);
+      const originals = new Map<string, NumericArray[]>();
+      const inputs: number[] = [];
+      const options = { ...optionsFor(changed, dataset, 1 << 30), engine, original: 'walked' } as const;
+      await runBlocks(options, async ({ block, observe }) => {
+        for (const { input: value, output } of block.sites.filter(({ output: { name } }) => ['r', 'w'].includes(name)))
+          for (let look = 0; look < looks; look++)
+            await observe(
+              [{ value, observer: { observe: (_, run) => void inputs.push(run) } }],
+              [
+                {
+                  value,
+                  originalName: output.name,
+                  observe: (original) => {
+                    const key = `${output.name} ${look}`;
+                    originals.set(key, [...(originals.get(key) ?? []), original]);
+                  },
+                },
+              ],
+            );
+        for (const site of block.sites)
+          writeSiteMatrix(
+            site,
+            readSiteMatrix(site).map((weight) => weight / 2),
+          );
+      });
+      for (const [index, name] of ['r', 'w'].entries())
+        for (let look = 0; look < looks; look++)
+          expect(largestDifference(wanted[index]!.arrays, originals.get(`${name} ${look}`)!)).toBe(0);
+      expect(inputs).toEqual(Array.from({ length: 2 * looks }, () => [0, 1, 2]).flat());
+      return runs;
+    };
+    const [none, once, twice] = [await walk(0), await walk(1), await walk(2)];
+    const blocks = findBlocks(program).filter(({ sites }) =>
+      sites.some(({ output }) => ['r', 'w'].includes(output.name)),
+    );
+    // A look computes inputs and originals of three samples; the first one also what the original needs to move on, so
+    // that only what comes before the first pair takes runs of its own.
+    expect(twice - once).toBe(blocks.length * 2 * 3);
+    expect(once - none).toBe(twice - once + blocks[0]!.index * 3);
   });
 
   test('stops between runs when the signal fires, and leaves no files', async () => {

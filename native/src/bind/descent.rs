@@ -20,6 +20,7 @@ pub struct DescentStart {
 pub struct DescentMetric {
     pub target: Float64Array,
     pub inputs: Float64Array,
+    pub noise: f64,
     pub outputs: Option<Float64Array>,
 }
 
@@ -68,8 +69,12 @@ pub fn descend(
             ridge: options.ridge,
             measure: options.measure.unwrap_or(true),
         };
-        let metric =
-            Metric { target: &metric.target, inputs: &metric.inputs, outputs: metric.outputs.as_ref().map(|b| &b[..]) };
+        let metric = Metric {
+            target: &metric.target,
+            inputs: &metric.inputs,
+            noise: metric.noise,
+            outputs: metric.outputs.as_ref().map(|b| &b[..]),
+        };
         let size = Size { rows: layout.rows as usize, columns: layout.columns as usize };
         let run = if options.exact { descent::descend::<f64> } else { descent::descend::<f32> };
         let found = run(&start.codes, &start.scales, size, &metric, &spec, &control)?;

@@ -8,7 +8,7 @@ use crate::kernel::round::grid::Grids;
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Float32Array, Float64Array, ObjectFinalize, Uint8Array};
 use napi_derive::napi;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How the inputs are factored.
 #[napi(object)]
@@ -43,6 +43,11 @@ impl Either {
         };
         FactorFacts { damp, retries, dead_columns: dead as u32 }
     }
+}
+
+/// The factor that is held; the lock is let go of before the work, so that other weights use it meanwhile.
+fn factored(held: &Mutex<Option<Arc<Either>>>) -> Result<Arc<Either>, Fault> {
+    locked(held)?.clone().ok_or_else(|| Fault::internal("the inputs were not factored"))
 }
 
 /// The second moment of inputs, factored for all the weights that see them.
@@ -97,6 +102,25 @@ impl FactoredInputs {
     }
 }
 
+/// R (H + damping)⁻¹ of R (rows, n), for inputs that were factored.
+#[napi]
+pub fn solve_factored(
+    factor: &FactoredInputs,
+    right: Float64Array,
+    rows: u32,
+    control: &JobControl,
+) -> AsyncTask<Work<Float32Array>> {
+    let (shared, control) = (factor.held.share(), control.shared());
+    in_background(move || {
+        let factor = factored(&*shared?)?;
+        let solved = match &*factor {
+            Either::Single(factor) => factor.solve(&right, rows as usize, &control)?,
+            Either::Double(factor) => factor.solve(&right, rows as usize, &control)?,
+        };
+        Ok(Float32Array::new(solved))
+    })
+}
+
 /// How to solve.
 #[napi(object)]
 pub struct GptqOptions {
@@ -136,8 +160,7 @@ pub fn gptq_solve(
         });
         let spec =
             GptqSpec { grid, grids: given.as_ref(), block_size: options.block_size as usize, drift: options.drift };
-        // The lock is let go of before the work: other weights are solved with the same factor meanwhile.
-        let factor = locked(&*shared?)?.clone().ok_or_else(|| Fault::internal("the inputs were not factored"))?;
+        let factor = factored(&*shared?)?;
         let (weight, size) = (&matrix.weight, matrix.size());
         let solved = match &*factor {
             Either::Single(factor) => gptq(weight, size, factor, &spec, &control)?,

@@ -1,8 +1,11 @@
+import { siteTensor } from '../../analysis/site-weights.ts';
 import type { Site } from '../../analysis/sites.ts';
 import { floatsOfArray } from '../../execution/arrays.ts';
 import type { PairObservation } from '../../execution/block-runner.ts';
+import type { Value } from '../../ir/graph.ts';
 import { elementCount } from '../../ir/shape.ts';
 import { CrossGram } from '../../kernels/index.ts';
+import type { NumericArray } from '../dataset.ts';
 import {
   directionsOf,
   gramObstacle,
@@ -18,10 +21,12 @@ import {
 export interface SiteCrosses {
   readonly observations: readonly PairObservation[];
   /**
-   * Σ x_original xᵀ (columns, columns), one a convolution group; undefined for sites with an obstacle, and where the two
-   * models do not show a site the same positions.
+   * G = Σ x_original xᵀ (columns, columns), one a convolution group; undefined for sites with an obstacle, where the two
+   * models do not show a site the same positions, and where T was summed instead.
    */
   crossesOf(site: Site): readonly CrossGram[] | undefined;
+  /** T = W G = Σ y_original xᵀ (rows, columns) of sites where that takes less work. */
+  targetsOf(site: Site): readonly CrossGram[] | undefined;
 }
 
 /** Sites that see what a router sends them: once weights have changed, it may send other tokens. */
@@ -70,36 +75,85 @@ const observationOf = (site: Site, crosses: readonly CrossGram[]): PairObservati
   return inputValue(site) === site.input ? observeRows(site, crosses[0]!) : observeStates(site, crosses);
 };
 
+/** Sums of pairs, as long as both models show the same positions. */
+interface PairSums {
+  readonly sums: readonly CrossGram[];
+  alike: boolean;
+}
+
+/** Everything but the last axis: the positions of rows. */
+const positionsOf = ({ shape }: NumericArray): string => shape.slice(0, -1).join();
+
+/** T of a product of the original's outputs, and of its inputs as they are now. */
+const observeOutputs = (site: Site, pair: PairSums): PairObservation => ({
+  value: site.input,
+  originalName: site.output.name,
+  observe: (original, present) => {
+    if (positionsOf(original) !== positionsOf(present)) pair.alike = false;
+    const count = elementCount(present.shape) / site.columns;
+    return pair.alike ? pair.sums[0]!.add(floatsOfArray(original), floatsOfArray(present), count) : undefined;
+  },
+});
+
+/**
+ * Products whose T takes less to sum than the G of the input that they share: inputs wider than all that is made of
+ * them, such as those of a gated layer's down projection.
+ */
+const cheaperByOutput = (sites: readonly Site[], enough: ReadonlySet<Site>): Set<Site> => {
+  const readers = new Map<Value, Site[]>();
+  for (const site of sites) readers.set(site.input, [...(readers.get(site.input) ?? []), site]);
+  const isPlain = (site: Site): boolean =>
+    site.op === 'MatMul' && siteTensor(site).dtype === 'float32' && enough.has(site);
+  const rowsOf = (group: readonly Site[]): number => group.reduce((sum, { rows }) => sum + rows, 0);
+  return new Set(
+    [...readers.values()].filter((group) => group.every(isPlain) && rowsOf(group) < group[0]!.columns).flat(),
+  );
+};
+
 /**
  * Declares G = Σ x_original xᵀ of the inputs of sites, x_original the same input in the model as it was before anything
- * was quantized: a sum for each distinct input, unfolded patches for convolutions.
+ * was quantized: a sum for each distinct input, unfolded patches for convolutions. Of sites in `targetEnough` maybe T =
+ * W G instead.
  */
-export const siteCrosses = (sites: readonly Site[]): SiteCrosses => {
-  const byInput = new Map<Site['input'], Map<string, readonly CrossGram[]>>();
-  const bySite = new Map<Site, readonly CrossGram[]>();
-  const unlike = new Set<Site['input']>();
+export const siteCrosses = (sites: readonly Site[], targetEnough: ReadonlySet<Site>): SiteCrosses => {
+  const byInput = new Map<Value, Map<string, PairSums>>();
+  const crosses = new Map<Site, PairSums>();
+  const targets = new Map<Site, PairSums>();
   const observations: PairObservation[] = [];
-  for (const site of sites) {
-    if (gramObstacle(site) || isRouted(site)) continue;
+  const seen = sites.filter((site) => gramObstacle(site) === undefined && !isRouted(site));
+  const byOutput = cheaperByOutput(seen, targetEnough);
+  for (const site of seen) {
+    const { rows, columns } = site;
+    if (byOutput.has(site)) {
+      const pair = { sums: [new CrossGram(rows, columns)], alike: true };
+      targets.set(site, pair);
+      observations.push(observeOutputs(site, pair));
+      continue;
+    }
     const input = inputValue(site);
-    const shared = byInput.get(input) ?? new Map<string, readonly CrossGram[]>();
+    const shared = byInput.get(input) ?? new Map<string, PairSums>();
     byInput.set(input, shared);
     const key = viewKey(site);
     const known = shared.get(key);
-    const { columns } = site;
     const count = site.groups * directionsOf(site);
-    const crosses = known ?? Array.from({ length: count }, () => new CrossGram(columns, columns));
-    bySite.set(site, crosses);
+    const pair = known ?? { sums: Array.from({ length: count }, () => new CrossGram(columns, columns)), alike: true };
+    crosses.set(site, pair);
     if (known) continue;
-    shared.set(key, crosses);
-    const { value, observe } = observationOf(site, crosses);
+    shared.set(key, pair);
+    const { value, observe } = observationOf(site, pair.sums);
     observations.push({
       value,
       observe: (original, present, run) => {
-        if (original.shape.join() !== present.shape.join()) unlike.add(value);
-        return unlike.has(value) ? undefined : observe(original, present, run);
+        if (original.shape.join() !== present.shape.join()) pair.alike = false;
+        return pair.alike ? observe(original, present, run) : undefined;
       },
     });
   }
-  return { observations, crossesOf: (site) => (unlike.has(inputValue(site)) ? undefined : bySite.get(site)) };
+  const sumsOf = (pair: PairSums | undefined): readonly CrossGram[] | undefined =>
+    pair?.alike ? pair.sums : undefined;
+  return {
+    observations,
+    crossesOf: (site) => sumsOf(crosses.get(site)),
+    targetsOf: (site) => sumsOf(targets.get(site)),
+  };
 };

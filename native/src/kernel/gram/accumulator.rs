@@ -1,18 +1,13 @@
 //! The Gram matrix XᵀX of a stream of samples.
 
 use super::patches::Patches;
+use super::tiles::{PANEL, add_products, cut_panel};
 use super::{CHUNK, Precision};
 use crate::kernel::fault::{Fault, FaultKind, expect_length};
 use crate::kernel::float::first_non_finite;
 use crate::kernel::linalg::Real;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::MatRef;
 use rayon::prelude::*;
-
-/// Rows of a panel of the lower triangle; one thread computes a panel.
-const PANEL: usize = 128;
-/// Columns of a panel that are multiplied at once.
-const STRIP: usize = 512;
 
 /// XᵀX (n, n), the column sums and the number of samples seen. Only the lower triangle is stored, in panels of rows:
 /// panel p holds rows p·128 .. and as many columns as its last row has up to the diagonal.
@@ -99,30 +94,14 @@ impl Gram {
     fn add_products<T: Real>(&mut self, x: &[T]) {
         let (rows, n) = (x.len() / self.n, self.n);
         let x = MatRef::from_row_major_slice(x, rows, n);
-        self.panels.par_iter_mut().enumerate().rev().with_max_len(1).for_each_init(
-            || vec![T::default(); PANEL * STRIP],
-            |scratch, (panel, totals)| {
+        let panels = self.panels.iter_mut().enumerate();
+        let tiles = panels
+            .flat_map(|(panel, totals)| {
                 let first = panel * PANEL;
-                let end = (first + PANEL).min(n);
-                let left = x.subcols(first, end - first).transpose();
-                for strip in (0..end).step_by(STRIP) {
-                    let width = STRIP.min(end - strip);
-                    let scratch = &mut scratch[..(end - first) * width];
-                    matmul(
-                        MatMut::from_row_major_slice_mut(scratch, end - first, width),
-                        Accum::Replace,
-                        left,
-                        x.subcols(strip, width),
-                        T::from_f64(1.0),
-                        Par::Seq,
-                    );
-                    for (totals, products) in totals.chunks_exact_mut(end).zip(scratch.chunks_exact(width)) {
-                        let totals = &mut totals[strip..strip + width];
-                        totals.iter_mut().zip(products).for_each(|(total, product)| *total += product.to_f64());
-                    }
-                }
-            },
-        );
+                cut_panel(first, totals, (first + PANEL).min(n))
+            })
+            .collect();
+        add_products(tiles, x, x);
     }
 
     /// The diagonal (n): sums of squares of the columns.

@@ -2,11 +2,10 @@
 
 use super::CHUNK;
 use super::patches::Patches;
+use super::tiles::{PANEL, add_products, cut_panel};
 use crate::kernel::fault::{Fault, expect_length};
 use crate::kernel::float::first_non_finite;
-use crate::kernel::linalg::product::product;
-use faer::{Accum, MatMut, MatRef};
-use rayon::prelude::*;
+use faer::MatRef;
 
 /// FᵀX (m, n) of samples F (rows, m) and X (rows, n), accumulated in double precision over chunks in single precision.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +43,8 @@ impl CrossGram {
                 return Err(Fault::numeric(format!("column {column} of sample {sample} is {}", values[index])));
             }
         }
-        let mut scratch = vec![0f32; m * n];
         for (full, x) in full.chunks(CHUNK * m).zip(x.chunks(CHUNK * n)) {
-            self.add_chunk(full, x, &mut scratch);
+            self.add_chunk(full, x);
         }
         Ok(())
     }
@@ -56,7 +54,6 @@ impl CrossGram {
         patches.check(full, self.m)?;
         patches.check(x, self.n)?;
         let total = patches.rows();
-        let mut scratch = vec![0f32; self.m * self.n];
         let mut before = vec![0.0; CHUNK.min(total) * self.m];
         let mut now = vec![0.0; CHUNK.min(total) * self.n];
         for first in (0..total).step_by(CHUNK) {
@@ -64,25 +61,19 @@ impl CrossGram {
             let (before, now) = (&mut before[..rows * self.m], &mut now[..rows * self.n]);
             patches.unfold(full, first, before);
             patches.unfold(x, first, now);
-            self.add_chunk(before, now, &mut scratch);
+            self.add_chunk(before, now);
         }
         Ok(())
     }
 
     /// Adds samples that are known to be finite.
-    fn add_chunk(&mut self, full: &[f32], x: &[f32], scratch: &mut [f32]) {
+    fn add_chunk(&mut self, full: &[f32], x: &[f32]) {
         let (m, n) = (self.m, self.n);
         let rows = full.len() / m;
-        product(
-            MatMut::from_row_major_slice_mut(scratch, m, n),
-            Accum::Replace,
-            MatRef::from_row_major_slice(full, rows, m).transpose(),
-            MatRef::from_row_major_slice(x, rows, n),
-            1.0,
-        );
-        self.totals.par_chunks_mut(1 << 14).zip(scratch.par_chunks(1 << 14)).for_each(|(totals, products)| {
-            totals.iter_mut().zip(products).for_each(|(total, &product)| *total += f64::from(product));
-        });
+        let panels = self.totals.chunks_mut(PANEL * n).enumerate();
+        let tiles = panels.flat_map(|(panel, totals)| cut_panel(panel * PANEL, totals, n)).collect();
+        let full = MatRef::from_row_major_slice(full, rows, m);
+        add_products(tiles, full, MatRef::from_row_major_slice(x, rows, n));
         self.count += rows as u64;
     }
 

@@ -3,6 +3,7 @@
 pub mod accumulator;
 pub mod cross;
 pub mod patches;
+mod tiles;
 
 /// Samples that are multiplied in single precision before their sum goes into the double-precision total.
 pub const CHUNK: usize = 1024;

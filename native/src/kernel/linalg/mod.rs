@@ -14,6 +14,8 @@ use faer::traits::RealField;
 
 /// The two precisions that kernels are written for.
 pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
+    /// The distance of 1 from the next number.
+    const EPSILON: f64;
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     /// `column[r] -= Σ_k errors[k][r] · factors[k]`.
@@ -27,6 +29,8 @@ pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
 }
 
 impl Real for f32 {
+    const EPSILON: f64 = f32::EPSILON as f64;
+
     fn from_f64(value: f64) -> Self {
         value as f32
     }
@@ -53,6 +57,8 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    const EPSILON: f64 = f64::EPSILON;
+
     fn from_f64(value: f64) -> Self {
         value
     }

@@ -8,6 +8,7 @@
 
 mod pass;
 mod refit;
+mod systems;
 
 use super::rtn::Size;
 use crate::kernel::control::Control;
@@ -17,6 +18,7 @@ use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 use refit::ByGroup;
+use systems::Systems;
 
 /// Rows and columns of a block.
 const BLOCK: usize = 64;
@@ -46,8 +48,9 @@ pub struct DescentSpec<'a> {
 pub struct Metric<'a> {
     /// T (rows, columns).
     pub target: &'a [f64],
-    /// A (columns, columns), symmetric.
+    /// A (columns, columns), symmetric, and what is added to its diagonal.
     pub inputs: &'a [f64],
+    pub noise: f64,
     /// B (rows, rows), symmetric; the identity when absent.
     pub outputs: Option<&'a [f64]>,
 }
@@ -86,7 +89,7 @@ pub fn descend<T: Real>(
         expect_length("output moment", outputs.len(), rows * rows)?;
     }
     control.begin(u64::from(spec.passes) * size.count() as u64);
-    let inputs = Inputs::<T>::new(metric.inputs, columns, spec);
+    let inputs = Inputs::<T>::new(metric, columns, spec);
     let found = match metric.outputs {
         Some(_) => Descent::new(codes, scales, 0..rows, &inputs, metric, spec).run(control)?,
         // Rows do not see each other: blocks of them descend side by side.
@@ -128,14 +131,16 @@ struct Inputs<T> {
 }
 
 impl<T: Real> Inputs<T> {
-    fn new(moment: &[f64], columns: usize, spec: &DescentSpec) -> Self {
+    fn new(metric: &Metric, columns: usize, spec: &DescentSpec) -> Self {
+        let moment = metric.inputs;
         let mut order: Vec<usize> = (0..columns).collect();
         let diagonal = |column: usize| moment[column * columns + column];
         order.sort_by(|&x, &y| diagonal(y).total_cmp(&diagonal(x)));
         let mut a = vec![T::default(); columns * columns];
-        a.par_chunks_mut(columns.max(1)).zip(&order).for_each(|(row, &i)| {
+        a.par_chunks_mut(columns.max(1)).zip(&order).enumerate().for_each(|(place, (row, &i))| {
             let source = &moment[i * columns..(i + 1) * columns];
             row.iter_mut().zip(&order).for_each(|(value, &j)| *value = T::from_f64(source[j]));
+            row[place] = T::from_f64(source[i] + metric.noise);
         });
         let group: Vec<usize> = order.iter().map(|&place| place / spec.group_size).collect();
         let by_group = ByGroup::new(&a, &group, spec.refit);
@@ -158,6 +163,8 @@ struct Descent<'a, T> {
     /// T and T - Q A, (rows, columns).
     target: Vec<T>,
     error: Vec<T>,
+    /// What earlier fits of each block of rows have left.
+    systems: Vec<Option<Systems>>,
 }
 
 impl<'a, T: Real> Descent<'a, T> {
@@ -187,6 +194,7 @@ impl<'a, T: Real> Descent<'a, T> {
             scales: scales.to_vec(),
             error: target.clone(),
             target,
+            systems: (0..rows.div_ceil(BLOCK)).map(|_| None).collect(),
         };
         let values = descent.values(0..rows);
         product(

@@ -79,7 +79,7 @@ fn loss(problem: &Problem, codes: &[u8], scales: &[f32], b: &[f64]) -> f64 {
 }
 
 fn run<T: Real>(problem: &Problem, b: Option<&[f64]>, spec: &DescentSpec) -> Descended {
-    let metric = Metric { target: &problem.target, inputs: &problem.a, outputs: b };
+    let metric = Metric { target: &problem.target, inputs: &problem.a, noise: 0.0, outputs: b };
     descend::<T>(&problem.codes, &problem.scales, problem.size, &metric, spec, &Control::default()).unwrap()
 }
 
@@ -117,6 +117,22 @@ fn every_pass_and_every_fit_lowers_the_quadratic() {
     }
     let without = run::<f64>(&problem, Some(&problem.b), &spec(4, false));
     assert!(last < without.after);
+}
+
+#[test]
+fn noise_stands_on_the_diagonal_of_the_inputs() {
+    let problem = problem(30, 40, 8);
+    let columns = problem.size.columns;
+    let noisy: Vec<f64> =
+        (0..columns * columns).map(|at| problem.a[at] + if at % (columns + 1) == 0 { 0.7 } else { 0.0 }).collect();
+    let descended = |inputs: &[f64], noise: f64| {
+        let metric = Metric { target: &problem.target, inputs, noise, outputs: Some(&problem.b) };
+        let spec = spec(3, true);
+        descend::<f64>(&problem.codes, &problem.scales, problem.size, &metric, &spec, &Control::default()).unwrap()
+    };
+    let found = descended(&problem.a, 0.7);
+    assert_eq!(found, descended(&noisy, 0.0));
+    assert_ne!(found.codes, descended(&problem.a, 0.0).codes);
 }
 
 #[test]

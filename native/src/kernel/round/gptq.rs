@@ -48,6 +48,13 @@ pub struct InputFactor<T> {
     pub retries: u32,
 }
 
+impl<T> InputFactor<T> {
+    /// U, as it is stored.
+    pub(super) fn u(&self) -> &[T] {
+        &self.u
+    }
+}
+
 /// Factors the second moment of inputs `hessian` (n, n), symmetric; columns by falling diagonal with `by_activation`.
 /// `pairs`: E[(x_full - x) xᵀ] (n, n) of the inputs as they were against those now, and how much of it counts.
 pub fn factor_inputs<T: Real>(

@@ -9,4 +9,5 @@ pub mod gptq;
 pub mod grid;
 pub mod power;
 pub mod rtn;
+mod solve;
 mod strip;

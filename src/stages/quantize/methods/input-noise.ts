@@ -11,24 +11,32 @@ import type { RoundingProblem } from './method.ts';
 export interface InputNoise {
   /** δ. */
   readonly power: number;
-  /** H + δ (columns, columns), made anew. */
-  gram(): Float64Array;
   /** T + δW of a T (rows, columns), made anew. */
   target(target: Float64Array): Float64Array;
 }
 
-/** The noise of a problem whose H is given: never none, so that what no input reaches keeps its weight. */
-export const inputNoise = ({ weight, columns, settings }: RoundingProblem, gram: Float64Array): InputNoise => {
-  let trace = 0;
-  for (let column = 0; column < columns; column++) trace += gram[column * (columns + 1)]!;
-  const power = trace > 0 ? (Math.max(settings.damp, leastDamp) * trace) / columns : 1;
+/**
+ * The noise of a problem whose H is given: a share of the mean diagonal over inputs that are not always zero. Never none,
+ * so that what no input reaches keeps its weight.
+ */
+export const inputNoise = (
+  { weight, columns, settings }: RoundingProblem,
+  gram: Float64Array,
+  share = settings.damp,
+): InputNoise => {
+  let [trace, live] = [0, 0];
+  for (let column = 0; column < columns; column++) {
+    const energy = gram[column * (columns + 1)]!;
+    trace += energy;
+    if (energy > 0) live++;
+  }
+  const power = trace > 0 ? (Math.max(share, leastDamp) * trace) / live : 1;
   return {
     power,
-    gram: () => {
-      const noisy = gram.slice();
-      for (let column = 0; column < columns; column++) noisy[column * (columns + 1)]! += power;
+    target: (target) => {
+      const noisy = new Float64Array(target.length);
+      for (let index = 0; index < noisy.length; index++) noisy[index] = target[index]! + power * weight[index]!;
       return noisy;
     },
-    target: (target) => target.map((value, index) => value + power * weight[index]!),
   };
 };

@@ -27,8 +27,8 @@ export interface RoundingProblem {
   /** H = E[x xᵀ] (columns, columns), symmetric; only undefined for methods that need nothing. */
   readonly gram: Float64Array | undefined;
   /**
-   * G = E[x_full xᵀ] (columns, columns), x_full the inputs in the unquantized model; for methods that need pairs. Not
-   * known for convolutions.
+   * G = E[x_full xᵀ] (columns, columns), x_full the inputs in the unquantized model; for methods that need pairs. For
+   * others it may be missing where T was collected without it.
    */
   readonly cross?: Float64Array | undefined;
   /** T = W G (rows, columns), what the exact weight would give against the present inputs; W H where it is not known. */
@@ -63,8 +63,8 @@ export interface Rounded {
 export interface RoundingMethod {
   readonly name: string;
   readonly summary: string;
-  /** What must be known: nothing, H, H and G, or these and B. */
-  readonly needs: 'nothing' | 'gram' | 'pairs' | 'curvature';
+  /** What must be known: nothing, H, H and G, H and T, or H, T and B. */
+  readonly needs: 'nothing' | 'gram' | 'pairs' | 'target' | 'curvature';
   /** `settings.damp` where the user names none. */
   readonly damp: number;
   /**

@@ -1,31 +1,26 @@
 import { internalError } from '../../../errors.ts';
-import { chooseGrid, gptq as solve, solveSymmetricPositive } from '../../../kernels/index.ts';
+import { chooseGrid, gptq as solve } from '../../../kernels/index.ts';
 import { clipSearchFor } from './clip.ts';
 import { factorFacts, factorOf } from './factor.ts';
 import { inputNoise } from './input-noise.ts';
 import type { RoundingMethod, RoundingProblem } from './method.ts';
 
-/** (columns, rows) of a matrix (rows, columns). */
-const transposed = (matrix: Float64Array, rows: number, columns: number): Float64Array => {
-  const result = new Float64Array(matrix.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) result[column * rows + row] = matrix[row * columns + column]!;
-  return result;
-};
-
 /**
  * The weight that, on the inputs as they have become, comes nearest to what the exact weight gives on the inputs as they
  * were: (T + δW)(H + δ)⁻¹, T = W E[x_full xᵀ], δ the noise of the inputs; the weight itself where the inputs as they
- * were are not known.
+ * were are not known, and in columns that no input reaches.
  */
 const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => {
-  const { weight, rows, columns, signal, gram, target } = problem;
+  const { weight, rows, columns, settings, signal, gram, target } = problem;
   if (!gram) throw internalError('qronos was called without H');
   if (!target) return weight;
-  const noise = inputNoise(problem, gram);
-  const right = transposed(noise.target(target), rows, columns);
-  const solved = await solveSymmetricPositive(noise.gram(), columns, right, rows, { signal });
-  return new Float32Array(transposed(solved, columns, rows));
+  const factor = await factorOf(problem, gram, { damp: settings.damp });
+  const { target: right } = inputNoise(problem, gram, factor.dampUsed);
+  const solved = await factor.solve(right(target), rows, { signal });
+  for (let column = 0; column < columns; column++)
+    if (gram[column * (columns + 1)] === 0)
+      for (let at = column; at < weight.length; at += columns) solved[at] = weight[at]!;
+  return solved;
 };
 
 /**
@@ -36,7 +31,7 @@ const targetWeight = async (problem: RoundingProblem): Promise<Float32Array> => 
 export const qronos: RoundingMethod = {
   name: 'qronos',
   summary: 'as gptq, towards what the unquantized model gives: repairs what earlier rounding did',
-  needs: 'pairs',
+  needs: 'target',
   damp: 0.2,
   goal: targetWeight,
   async round(problem) {

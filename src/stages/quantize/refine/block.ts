@@ -117,8 +117,6 @@ export const refineBlock = async (request: BlockRefinement): Promise<RefinedBloc
         value,
         observer: { observe: (array, run) => store.put(`input ${value.name}`, run, array) },
       })),
-    );
-    await visit.observePairs(
       compared.map((value) => ({
         value,
         observe: (original, _, run) => store.put(`target ${value.name}`, run, original),

@@ -3,13 +3,14 @@ import { isRouted, siteCrosses } from '../../../calibration/statistics/cross.ts'
 import { siteGrams } from '../../../calibration/statistics/gram.ts';
 import type { BlockVisit } from '../../../execution/block-runner.ts';
 import type { Step } from './parts.ts';
-import { needsGram, needsPairs, type WeightUnit } from './plan.ts';
+import { needsGram, needsPairs, needsTarget, type WeightUnit } from './plan.ts';
 
 /** What calibration says about the inputs of a weight. */
 export interface UnitMoments {
-  /** H and G of each convolution group; no G where it is not asked for or not to be had. */
+  /** H of each convolution group, and G or T; none of these where they are not asked for or not to be had. */
   readonly grams: readonly Float64Array[];
   readonly crosses: readonly Float64Array[];
+  readonly targets: readonly Float64Array[];
   readonly facts: Readonly<Record<string, number>>;
   readonly fallbacks: readonly string[];
 }
@@ -18,6 +19,7 @@ export interface UnitMoments {
 interface Sum {
   readonly count: number;
   matrix(): Float64Array;
+  release(): void;
 }
 
 interface Mean {
@@ -49,13 +51,22 @@ const pooled = (sums: readonly (readonly Sum[])[]): Mean => {
 /** Means of sums, each made once: sites with the same inputs share the arrays, and what is derived from them. */
 class Means {
   readonly #made = new Map<readonly Sum[], Mean>();
+  readonly #once: boolean;
+
+  /** @param once whether no sum is asked for but by `of`, so that it is done with when its mean is made. */
+  constructor(once: boolean) {
+    this.#once = once;
+  }
 
   /** The mean of the sums of all sites that read a constant. */
   of(sums: readonly (readonly Sum[])[]): Mean {
     const [first] = sums;
     if (!first || sums.length > 1) return pooled(sums);
-    const mean = this.#made.get(first) ?? pooled(sums);
+    const known = this.#made.get(first);
+    if (known) return known;
+    const mean = pooled(sums);
     this.#made.set(first, mean);
+    if (this.#once) for (const sum of first) sum.release();
     return mean;
   }
 }
@@ -93,12 +104,13 @@ export const observeMoments = async (
   const sitesHere = (unit: WeightUnit): Site[] => unit.sites.filter((site) => here.has(site));
   const observed = part.filter(needsGram).flatMap(sitesHere);
   const sums = siteGrams(observed);
-  const paired = observed.filter((site) => part.some((unit) => needsPairs(unit) && unit.sites.includes(site)));
-  const crosses = paired.length > 0 ? siteCrosses(paired) : undefined;
-  await visit.observe(sums.observations);
-  if (crosses) await visit.observePairs(crosses.observations);
-  const means = new Means();
-  const crossMeans = new Means();
+  const paired = part.filter(needsPairs).flatMap(sitesHere);
+  const aimed = part.filter(needsTarget);
+  // Constants that several sites read take the mean of all their G: T of one and G of another do not add up.
+  const targetEnough = new Set(aimed.map(sitesHere).flatMap((sites) => (sites.length === 1 ? sites : [])));
+  const crosses = siteCrosses([...paired, ...aimed.flatMap(sitesHere)], targetEnough);
+  await visit.observe(sums.observations, crosses.observations);
+  const means = new Means(part.every((unit) => sitesHere(unit).length === 1 && !isRouted(unit.sites[0])));
   const layers = new Map<string, Mean>();
 
   /** The mean over all experts of a site's layer that have the same kind of input. */
@@ -120,16 +132,20 @@ export const observeMoments = async (
     const own = means.of(members.map((member) => sums.gramsOf(member) ?? []));
     const routed = isRouted(site);
     const mean = routed ? shrunk(own, layerMean(site), site.columns) : own;
-    const pairs = needsPairs(unit) ? members.map((member) => crosses?.crossesOf(member)) : [];
-    const complete = pairs.every((sum) => sum !== undefined);
-    const { matrices } = crossMeans.of(complete ? pairs.filter((sum) => sum !== undefined) : []);
+    /** The mean of sums that all members have; none where one has not. */
+    const meanOf = (sumsOf: (site: Site) => readonly Sum[] | undefined): readonly Float64Array[] => {
+      const found = members.map(sumsOf).filter((sum) => sum !== undefined);
+      return found.length === members.length ? means.of(found).matrices : [];
+    };
+    const matrices = { crosses: meanOf(crosses.crossesOf), targets: meanOf(crosses.targetsOf) };
+    const known = matrices.crosses.length + matrices.targets.length > 0;
     const unpaired =
-      complete || routed
+      known || routed || !(needsPairs(unit) || needsTarget(unit))
         ? []
         : ['its inputs have other positions than before: aimed at its own output on present inputs'];
     return {
       grams: mean.matrices,
-      crosses: matrices,
+      ...matrices,
       facts: routed ? { tokens: own.count } : {},
       fallbacks: [...shortage(site, mean.count), ...unpaired],
     };

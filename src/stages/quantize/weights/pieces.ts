@@ -12,8 +12,9 @@ export interface Piece {
   readonly columnCount: number;
   /** H of these columns, where it is known. */
   readonly gram: Float64Array | undefined;
-  /** G of these columns and B of these rows, where they are known and asked for (see RoundingProblem). */
+  /** G of these columns, or T, and B of these rows, where they are known and asked for (see RoundingProblem). */
   readonly cross?: Float64Array | undefined;
+  readonly target?: Float64Array | undefined;
   readonly outputMoment?: Float64Array | undefined;
   /** The part (rowCount, columnCount). Not to be changed. */
   read(): Float32Array;
@@ -83,10 +84,11 @@ export const streamedPieces = (site: Site, groupSize: number): Piece[] => {
   return site.layout === 'rows-last' ? columnPieces(site, tensor, groupSize) : [wholeMatrix(site)];
 };
 
-/** What is known of a site's inputs and outputs: H and G of each convolution group, B of all rows. */
+/** What is known of a site's inputs and outputs: H and G or T of each convolution group, B of all rows. */
 export interface SiteMoments {
   readonly grams: readonly Float64Array[];
   readonly crosses: readonly Float64Array[];
+  readonly targets: readonly Float64Array[];
   readonly outputMoment: Float64Array | undefined;
 }
 
@@ -102,7 +104,7 @@ const diagonalBlock = (matrix: Float64Array, order: number, from: number, size: 
 };
 
 /** The rows of each convolution group (all rows of anything else) with the moments of that group. */
-export const groupPieces = (site: Site, { grams, crosses, outputMoment }: SiteMoments): Piece[] => {
+export const groupPieces = (site: Site, { grams, crosses, targets, outputMoment }: SiteMoments): Piece[] => {
   const { rows, columns } = site;
   const rowCount = rows / grams.length;
   const matrix = readSiteMatrix(site);
@@ -113,6 +115,7 @@ export const groupPieces = (site: Site, { grams, crosses, outputMoment }: SiteMo
     columnCount: columns,
     gram,
     cross: crosses[group],
+    target: targets[group],
     outputMoment: outputMoment && diagonalBlock(outputMoment, rows, group * rowCount, rowCount),
     read: () => matrix.subarray(group * rowCount * columns, (group + 1) * rowCount * columns),
   }));

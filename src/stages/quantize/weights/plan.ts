@@ -32,9 +32,10 @@ export const methodNeedsInputs = (method: RoundingMethodName): boolean => roundi
 export const needsGram = (unit: WeightUnit): boolean =>
   methodNeedsInputs(unit.method) || clipNeedsGram(unit.scheme.clip);
 
-/** True when rounding this unit needs G, or B, too. */
-export const needsPairs = (unit: WeightUnit): boolean =>
-  ['pairs', 'curvature'].includes(roundingMethods[unit.method].needs);
+/** True when rounding this unit needs G, T (or G instead), or B, too. */
+export const needsPairs = (unit: WeightUnit): boolean => roundingMethods[unit.method].needs === 'pairs';
+export const needsTarget = (unit: WeightUnit): boolean =>
+  ['target', 'curvature'].includes(roundingMethods[unit.method].needs);
 export const needsCurvature = (unit: WeightUnit): boolean => roundingMethods[unit.method].needs === 'curvature';
 
 export interface WeightPlan {

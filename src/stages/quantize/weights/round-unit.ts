@@ -18,9 +18,10 @@ export interface RoundedUnit {
   readonly fallbacks: readonly string[];
 }
 
-/** T = W G of a piece whose G is known. */
+/** T of a piece, collected or as W G; undefined where neither is known. */
 const targetOf = async (piece: Piece, weight: Float32Array, signal: AbortSignal): Promise<Float64Array | undefined> => {
-  const { cross, rowCount: rows, columnCount: columns } = piece;
+  const { cross, target, rowCount: rows, columnCount: columns } = piece;
+  if (target) return target;
   return cross && matmul({ a: new Float64Array(weight), b: cross, rows, inner: columns, columns, signal });
 };
 

@@ -10,43 +10,81 @@ use crate::kernel::round::rtn::Size;
 use faer::{Accum, MatMut, MatRef};
 use std::ops::Range;
 
+/// Columns that take in each other's moves block by block; all others take in the moves of so many by one product.
+const PANEL: usize = 256;
+
+/// A block of rows when a pass comes to it, where rows see each other: B E and E, (rows of the block, columns).
+struct Before<T> {
+    slope: Vec<T>,
+    error: Vec<T>,
+}
+
 impl<T: Real> Descent<'_, T> {
     /// Visits every weight once; how many codes changed.
     pub(super) fn pass(&mut self, control: &Control) -> Result<u64, Fault> {
         let Size { rows, columns } = self.size;
         let mut changes = 0;
         for first in (0..rows).step_by(BLOCK) {
-            let last = (first + BLOCK).min(rows);
-            let mut slope = self.slope(first, last);
-            for begin in (0..columns).step_by(BLOCK) {
-                let end = (begin + BLOCK).min(columns);
-                let (moves, changed) = self.visit(first..last, begin..end, &slope);
-                changes += changed;
-                if changed > 0 {
-                    self.apply(first, &moves, begin..end, first..last, &mut slope);
-                }
+            let block = first..(first + BLOCK).min(rows);
+            let before = self.before(block.clone());
+            for begin in (0..columns).step_by(PANEL) {
+                let panel = begin..(begin + PANEL).min(columns);
+                changes += self.visit_panel(block.clone(), panel, before.as_ref());
             }
             if self.spec.refit {
-                self.refit(first..last, &mut slope);
+                let slope = self.slope(block.clone(), 0..columns, self.errors(block.clone()), before.as_ref());
+                self.refit(block.clone(), &slope);
             }
-            control.advance(((last - first) * columns) as u64)?;
+            control.advance((block.len() * columns) as u64)?;
         }
         Ok(changes)
     }
 
-    /// F = B E for a block of rows: half the negative gradient, (rows of the block, columns).
-    fn slope(&self, first: usize, last: usize) -> Vec<T> {
+    /// E of a block of rows, (rows of the block, columns).
+    fn errors(&self, block: Range<usize>) -> MatRef<'_, T> {
+        let n = self.size.columns;
+        MatRef::from_row_major_slice(&self.error[block.start * n..block.end * n], block.len(), n)
+    }
+
+    fn before(&self, block: Range<usize>) -> Option<Before<T>> {
         let Size { rows, columns } = self.size;
-        let Some(b) = &self.b else {
-            return self.error[first * columns..last * columns].to_vec();
-        };
-        let mut slope = vec![T::default(); (last - first) * columns];
+        let b = self.b.as_ref()?;
+        let mut slope = vec![T::default(); block.len() * columns];
         product(
-            MatMut::from_row_major_slice_mut(&mut slope, last - first, columns),
+            MatMut::from_row_major_slice_mut(&mut slope, block.len(), columns),
             Accum::Replace,
-            MatRef::from_row_major_slice(&b[first * rows..last * rows], last - first, rows),
+            MatRef::from_row_major_slice(&b[block.start * rows..block.end * rows], block.len(), rows),
             MatRef::from_row_major_slice(&self.error, rows, columns),
             T::from_f64(1.0),
+        );
+        Some(Before { slope, error: self.error[block.start * columns..block.end * columns].to_vec() })
+    }
+
+    /// F = B E of a block of rows as it stands, half the negative gradient, in some columns: what it was before, and
+    /// what the block's own rows have moved since. `errors`: E now, (rows of the block, these columns).
+    fn slope(
+        &self,
+        block: Range<usize>,
+        columns: Range<usize>,
+        errors: MatRef<T>,
+        before: Option<&Before<T>>,
+    ) -> Vec<T> {
+        let (height, width, n) = (block.len(), columns.len(), self.size.columns);
+        let now = (0..height).flat_map(|row| (0..width).map(move |column| errors[(row, column)]));
+        let (Some(b), Some(before)) = (&self.b, before) else { return now.collect() };
+        let was = |values: &'_ [T], row: usize| values[row * n + columns.start..row * n + columns.end].to_vec();
+        let mut slope: Vec<T> = (0..height).flat_map(|row| was(&before.slope, row)).collect();
+        let mut moved: Vec<T> = (0..height).flat_map(|row| was(&before.error, row)).collect();
+        for (moved, now) in moved.iter_mut().zip(now) {
+            *moved = T::from_f64(moved.to_f64() - now.to_f64());
+        }
+        let rows = self.size.rows;
+        product(
+            MatMut::from_row_major_slice_mut(&mut slope, height, width),
+            Accum::Add,
+            MatRef::from_row_major_slice(b, rows, rows).submatrix(block.start, block.start, height, height),
+            MatRef::from_row_major_slice(&moved, height, width),
+            T::from_f64(-1.0),
         );
         slope
     }
@@ -58,8 +96,52 @@ impl<T: Real> Descent<'_, T> {
         }
     }
 
-    /// Moves every weight of a block to the code where its parabola is least, given all moves before it. The moves
-    /// (rows of the block, columns of the block) and how many there are.
+    /// Visits the columns of a panel block by block, then takes all their moves off E; how many codes changed.
+    fn visit_panel(&mut self, block: Range<usize>, panel: Range<usize>, before: Option<&Before<T>>) -> u64 {
+        let n = self.size.columns;
+        let (height, width) = (block.len(), panel.len());
+        let mut changes = 0;
+        let mut moves = vec![T::default(); height * width];
+        let mut errors = vec![T::default(); height * width];
+        for (errors, row) in errors.chunks_exact_mut(width).zip(block.clone()) {
+            errors.copy_from_slice(&self.error[row * n + panel.start..row * n + panel.end]);
+        }
+        let a = MatRef::from_row_major_slice(&self.inputs.a, n, n).subrows(panel.start, width);
+        for begin in (0..width).step_by(BLOCK) {
+            let end = (begin + BLOCK).min(width);
+            let columns = panel.start + begin..panel.start + end;
+            let here = MatRef::from_row_major_slice(&errors, height, width).subcols(begin, end - begin);
+            let slope = self.slope(block.clone(), columns.clone(), here, before);
+            let (found, changed) = self.visit(block.clone(), columns, &slope);
+            if changed == 0 {
+                continue;
+            }
+            changes += changed;
+            for (moves, found) in moves.chunks_exact_mut(width).zip(found.chunks_exact(end - begin)) {
+                moves[begin..end].copy_from_slice(found);
+            }
+            product(
+                MatMut::from_row_major_slice_mut(&mut errors, height, width).subcols_mut(end, width - end),
+                Accum::Add,
+                MatRef::from_row_major_slice(&found, height, end - begin),
+                a.submatrix(begin, panel.start + end, end - begin, width - end),
+                T::from_f64(-1.0),
+            );
+        }
+        if changes > 0 {
+            product(
+                MatMut::from_row_major_slice_mut(&mut self.error[block.start * n..block.end * n], height, n),
+                Accum::Add,
+                MatRef::from_row_major_slice(&moves, height, width),
+                a,
+                T::from_f64(-1.0),
+            );
+        }
+        changes
+    }
+
+    /// Moves every weight of a block to the code where its parabola is least, given all moves before it; `slope` is F
+    /// of these rows and columns. The moves (rows of the block, columns of the block) and how many there are.
     fn visit(&mut self, block: Range<usize>, columns: Range<usize>, slope: &[T]) -> (Vec<T>, u64) {
         let n = self.size.columns;
         let width = columns.len();
@@ -70,7 +152,7 @@ impl<T: Real> Descent<'_, T> {
         let mut here = vec![0.0; width];
         for (local, row) in block.clone().enumerate() {
             let own = self.weight_of(row, row);
-            for (value, f) in here.iter_mut().zip(&slope[local * n + columns.start..]) {
+            for (value, f) in here.iter_mut().zip(&slope[local * width..]) {
                 *value = f.to_f64();
             }
             if self.b.is_some() {
@@ -101,42 +183,5 @@ impl<T: Real> Descent<'_, T> {
             }
         }
         (moves, changed)
-    }
-
-    /// Takes moves of some rows, (rows, columns of `columns`), off E and off the slope of the block that they stand in.
-    pub(super) fn apply(
-        &mut self,
-        first: usize,
-        moves: &[T],
-        columns: Range<usize>,
-        block: Range<usize>,
-        slope: &mut [T],
-    ) {
-        let n = self.size.columns;
-        let width = columns.len();
-        let height = moves.len() / width;
-        let mut shift = vec![T::default(); height * n];
-        product(
-            MatMut::from_row_major_slice_mut(&mut shift, height, n),
-            Accum::Replace,
-            MatRef::from_row_major_slice(moves, height, width),
-            MatRef::from_row_major_slice(&self.inputs.a[columns.start * n..columns.end * n], width, n),
-            T::from_f64(1.0),
-        );
-        T::subtract(&mut self.error[first * n..][..height * n], &shift);
-        let Some(b) = &self.b else {
-            let offset = (first - block.start) * n;
-            T::subtract(&mut slope[offset..][..height * n], &shift);
-            return;
-        };
-        let rows = self.size.rows;
-        let weights = MatRef::from_row_major_slice(b, rows, rows).submatrix(block.start, first, block.len(), height);
-        product(
-            MatMut::from_row_major_slice_mut(slope, block.len(), n),
-            Accum::Add,
-            weights,
-            MatRef::from_row_major_slice(&shift, height, n),
-            T::from_f64(-1.0),
-        );
     }
 }
