@@ -48,9 +48,11 @@ export interface Curvature {
 /** Outputs beyond this many rows have the diagonal of B alone: 4096 rows take 128 MiB. */
 export const mostFullRows = 4096;
 
+/** Sums that nobody else holds, divided in place. */
 const meanOf = (sums: Float64Array, count: number): Float64Array => {
   const divisor = Math.max(1, count);
-  return sums.map((sum) => sum / divisor);
+  for (let index = 0; index < sums.length; index++) sums[index]! /= divisor;
+  return sums;
 };
 
 const groupMoment = (curvature: SiteCurvature, group: number): Moment => {

@@ -1,5 +1,5 @@
 import { internalError } from '../errors.ts';
-import { matmul } from '../kernels/index.ts';
+import { matmulBySize } from '../kernels/index.ts';
 import { gradientDiagonal, gradientMoment, inputMoment, lossScale, type SiteCurvature } from './moments.ts';
 
 /** What a change ΔW of a site's weights does, in means over positions; losses in nats per scored item. */
@@ -40,8 +40,8 @@ export const changeMeter = (curvature: SiteCurvature): ChangeMeter => {
     let [outputError, weighted, crossed] = [0, 0, 0];
     for (const [group, a] of moments.entries())
       for (const { from, count } of partsOf(group * groupRows, groupRows, whole === undefined)) {
-        const d = Float64Array.from(delta.subarray(from * columns, (from + count) * columns));
-        const da = await matmul({ a: d, rows: count, inner: columns, b: a, columns });
+        const d = delta.subarray(from * columns, (from + count) * columns);
+        const da = await matmulBySize({ a: d, rows: count, inner: columns, b: a, columns });
         for (let row = 0; row < count; row++) {
           const error = dot(da, d, row * columns, (row + 1) * columns);
           outputError += error;
@@ -49,7 +49,7 @@ export const changeMeter = (curvature: SiteCurvature): ChangeMeter => {
         }
         if (!whole) continue;
         const b = diagonalBlock(whole, rows, from, count);
-        crossed += dot(await matmul({ a: b, rows: count, inner: count, b: da, columns }), d, 0, d.length);
+        crossed += dot(await matmulBySize({ a: b, rows: count, inner: count, b: da, columns }), d, 0, d.length);
       }
     if (!gradients) return { outputError, weightedOutputError: undefined, loss: undefined };
     return { outputError, weightedOutputError: scale * weighted, loss: scale * (whole ? crossed : weighted) };
@@ -68,7 +68,7 @@ const partsOf = (from: number, count: number, independent: boolean): { from: num
   });
 };
 
-const dot = (x: Float64Array, y: Float64Array, begin: number, end: number): number => {
+const dot = (x: ArrayLike<number>, y: ArrayLike<number>, begin: number, end: number): number => {
   let sum = 0;
   for (let index = begin; index < end; index++) sum += x[index]! * y[index]!;
   return sum;

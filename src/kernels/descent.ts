@@ -2,6 +2,7 @@ import { CompressError } from '../errors.ts';
 import { addon } from './addon.ts';
 import { expectInteger, expectLength } from './expect.ts';
 import { type JobOptions, runJob } from './job.ts';
+import { exactSize } from './linalg.ts';
 
 export interface DescentInput extends JobOptions {
   /** (rows, columns), one code a byte, below 2^bits. */
@@ -30,7 +31,7 @@ export interface DescentInput extends JobOptions {
   readonly ridge?: number | undefined;
   /** Type that fitted scales are stored in. Default float32. */
   readonly scaleType?: 'float32' | 'float16' | undefined;
-  /** Products in double precision. Default: up to 512 rows and columns. */
+  /** Products in double precision. Default: up to `exactSize` rows and columns. */
   readonly exact?: boolean | undefined;
   /** Compute `before` and `after`, which takes as long as half a pass; they are 0 without. Default true. */
   readonly measure?: boolean | undefined;
@@ -72,7 +73,7 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
     refit,
     ridge,
     halfScales: scaleType === 'float16',
-    exact: input.exact ?? Math.max(rows, columns) <= 512,
+    exact: input.exact ?? Math.max(rows, columns) <= exactSize,
     measure: input.measure ?? true,
   };
   const start = { codes, scales, zeroPoints: zeroPoints ?? Uint8Array.of(2 ** (bits - 1)) };

@@ -21,7 +21,9 @@ export {
   cholesky,
   choleskyInverse,
   eigenSymmetric,
+  exactSize,
   matmul,
+  matmulBySize,
   solveSymmetricPositive,
   svd,
 } from './linalg.ts';

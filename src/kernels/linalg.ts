@@ -42,6 +42,21 @@ export async function matmul(
     : runJob(input, () => addon().matmulF64(a, b as Float64Array, layout));
 }
 
+/** Up to this many rows and columns, products that allow either precision are taken in double. */
+export const exactSize = 512;
+
+type Floats = Float32Array | Float64Array;
+
+/** A · B, (rows, columns): in double precision for matrices up to `exactSize`, in single for larger ones, twice as fast. */
+export const matmulBySize = async (input: Omit<ProductInput<Floats>, 'transposeA' | 'transposeB'>): Promise<Floats> => {
+  const { a, b, rows, inner, columns } = input;
+  const single = (matrix: Floats): Float32Array => (matrix instanceof Float32Array ? matrix : new Float32Array(matrix));
+  const double = (matrix: Floats): Float64Array => (matrix instanceof Float64Array ? matrix : new Float64Array(matrix));
+  return Math.max(rows, inner, columns) <= exactSize
+    ? matmul({ ...input, a: double(a), b: double(b) })
+    : matmul({ ...input, a: single(a), b: single(b) });
+};
+
 /**
  * L (n, n), row-major with zeros above the diagonal: A = L Lᵀ. Only one triangle of the symmetric A is read.
  * @throws 'numeric' with the pivot when A is not positive definite.

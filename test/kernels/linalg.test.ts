@@ -3,7 +3,9 @@ import {
   cholesky,
   choleskyInverse,
   eigenSymmetric,
+  exactSize,
   matmul,
+  matmulBySize,
   solveSymmetricPositive,
   svd,
 } from '../../src/kernels/index.ts';
@@ -42,6 +44,16 @@ describe('a matrix product', () => {
         expect(single).toBeInstanceOf(Float32Array);
         expect(greatestDifference(single, expected)).toBeLessThan(1e-5);
       }
+  });
+
+  it('is taken in double precision up to a size, in single beyond it, whatever the factors are stored in', async () => {
+    for (const inner of [exactSize, exactSize + 1]) {
+      const [a, b] = [numbers(2 * inner, 3), numbers(inner * 3, 4)];
+      const layout = { rows: 2, inner, columns: 3 };
+      const product = await matmulBySize({ a: Float32Array.from(a), b, ...layout });
+      expect(product).toBeInstanceOf(inner === exactSize ? Float64Array : Float32Array);
+      expect(greatestDifference(product, await matmul({ a, b, ...layout }))).toBeLessThan(1e-4);
+    }
   });
 
   it('refuses factors that do not fit', async () => {

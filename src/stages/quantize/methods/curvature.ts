@@ -1,7 +1,8 @@
 import { internalError } from '../../../errors.ts';
-import { descend, matmul } from '../../../kernels/index.ts';
+import { descend } from '../../../kernels/index.ts';
 import { inputNoise } from './input-noise.ts';
 import type { RoundingMethod } from './method.ts';
+import { momentProduct } from './moment-product.ts';
 import { qronos } from './qronos.ts';
 
 /**
@@ -17,8 +18,7 @@ export const curvature: RoundingMethod = {
   async refine(problem, start) {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, outputMoment, signal } = problem;
     if (!gram) throw internalError('the descent was called without H');
-    const a = (): Float64Array => new Float64Array(weight);
-    const target = problem.target ?? (await matmul({ a: a(), rows, inner: columns, b: gram, columns, signal }));
+    const target = problem.target ?? (await momentProduct(weight, gram, problem));
     const noise = inputNoise(problem, gram);
     const { codes, scales, changes } = await descend({
       ...start,

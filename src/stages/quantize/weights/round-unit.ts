@@ -1,9 +1,9 @@
 import { type SitePacking, siteTensor } from '../../../analysis/site-weights.ts';
-import { matmul } from '../../../kernels/index.ts';
 import { roundWithBestClip } from '../methods/best-clip.ts';
 import { roundingMethods } from '../methods/index.ts';
 import { reduceRanges } from '../methods/magr.ts';
 import type { RequestedSettings, RoundingProblem } from '../methods/method.ts';
+import { momentProduct } from '../methods/moment-product.ts';
 import { PackedAssembler } from './assembler.ts';
 import { locateNumeric } from './locate.ts';
 import type { Piece } from './pieces.ts';
@@ -22,7 +22,7 @@ export interface RoundedUnit {
 const targetOf = async (piece: Piece, weight: Float32Array, signal: AbortSignal): Promise<Float64Array | undefined> => {
   const { cross, target, rowCount: rows, columnCount: columns } = piece;
   if (target) return target;
-  return cross && matmul({ a: new Float64Array(weight), b: cross, rows, inner: columns, columns, signal });
+  return cross && momentProduct(weight, cross, { rows, columns, signal });
 };
 
 /** The weight that is rounded in place of the given one: with smaller ranges, where that is asked for and H is known. */

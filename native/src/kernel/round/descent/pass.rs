@@ -19,6 +19,11 @@ struct Before<T> {
     error: Vec<T>,
 }
 
+/// Some columns of a matrix with `n` of them.
+fn part_of<T: Real>(values: &[T], n: usize, columns: Range<usize>) -> MatRef<'_, T> {
+    MatRef::from_row_major_slice(values, values.len() / n, n).subcols(columns.start, columns.len())
+}
+
 impl<T: Real> Descent<'_, T> {
     /// Visits every weight once; how many codes changed.
     pub(super) fn pass(&mut self, control: &Control) -> Result<u64, Fault> {
@@ -70,14 +75,20 @@ impl<T: Real> Descent<'_, T> {
         before: Option<&Before<T>>,
     ) -> Vec<T> {
         let (height, width, n) = (block.len(), columns.len(), self.size.columns);
-        let now = (0..height).flat_map(|row| (0..width).map(move |column| errors[(row, column)]));
-        let (Some(b), Some(before)) = (&self.b, before) else { return now.collect() };
-        let was = |values: &'_ [T], row: usize| values[row * n + columns.start..row * n + columns.end].to_vec();
-        let mut slope: Vec<T> = (0..height).flat_map(|row| was(&before.slope, row)).collect();
-        let mut moved: Vec<T> = (0..height).flat_map(|row| was(&before.error, row)).collect();
-        for (moved, now) in moved.iter_mut().zip(now) {
-            *moved = T::from_f64(moved.to_f64() - now.to_f64());
-        }
+        let mut slope = vec![T::default(); height * width];
+        let (Some(b), Some(before)) = (&self.b, before) else {
+            MatMut::from_row_major_slice_mut(&mut slope, height, width).copy_from(errors);
+            return slope;
+        };
+        MatMut::from_row_major_slice_mut(&mut slope, height, width).copy_from(part_of(
+            &before.slope,
+            n,
+            columns.clone(),
+        ));
+        let mut moved = vec![T::default(); height * width];
+        let mut difference = MatMut::from_row_major_slice_mut(&mut moved, height, width);
+        difference.copy_from(part_of(&before.error, n, columns));
+        difference -= errors;
         let rows = self.size.rows;
         product(
             MatMut::from_row_major_slice_mut(&mut slope, height, width),

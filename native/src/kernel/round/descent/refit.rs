@@ -9,7 +9,8 @@ use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Steps of conjugate gradients: rows see each other only through the off-diagonal of B, so few are needed.
+/// Steps of conjugate gradients: rows see each other only through the off-diagonal of B, so few are needed. One alone
+/// costs a fifth less time, and a few hundredths of the divergence of the model.
 const STEPS: usize = 2;
 
 /// Systems of a whole weight are kept from one pass to the next up to so many bytes: codes change little after the first.
