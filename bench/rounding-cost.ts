@@ -139,7 +139,7 @@ const runStep = async (step: string, path: string, windows: number, bits: number
   const scratch = mkdtempSync(join(folder, 'scratch-'));
   const context = benchContext(scratch, {
     calibration: step === 'search' ? undefined : calibration,
-    maxMemoryBytes: 200 * 2 ** 20,
+    maxMemoryBytes: 160 * 2 ** 20,
     checkpoints: { get: () => undefined, put: () => undefined },
     shared: new Cache(join(folder, 'cache')).statistics('bench'),
   });

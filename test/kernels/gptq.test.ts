@@ -156,6 +156,29 @@ describe('GPTQ', () => {
     expect([...solved[0]!.losses, ...solved[1]!.losses]).toEqual([...whole.losses]);
   });
 
+  it('solves linear systems in the damped inputs', async () => {
+    const [rows, columns] = [5, 40];
+    const { hessian } = problem(rows, columns, 9);
+    const right = Float64Array.from({ length: rows * columns }, (_, index) => Math.sin(index));
+    for (const exact of [false, true]) {
+      const factor = await InputFactor.make({ hessian, columns, actOrder: true, damp: 0.1, exact });
+      const solved = await factor.solve(right, rows);
+      const added =
+        (0.1 * hessian.filter((_, at) => at % (columns + 1) === 0).reduce((sum, x) => sum + x, 0)) / columns;
+      const product = Array.from({ length: rows * columns }, (_, index) => {
+        const [row, column] = [Math.floor(index / columns), index % columns];
+        let sum = added * solved[index]!;
+        for (let k = 0; k < columns; k++) sum += solved[row * columns + k]! * hessian[k * columns + column]!;
+        return sum;
+      });
+      product.forEach((value, index) => {
+        expect(Math.abs(value - right[index]!)).toBeLessThan(exact ? 1e-5 : 1e-3);
+      });
+    }
+    const factor = await InputFactor.make({ hessian, columns, actOrder: true });
+    expect(() => factor.solve(right.subarray(1), rows)).toThrow(expect.objectContaining({ code: 'internal' }));
+  });
+
   it('refuses bad numbers and sizes', async () => {
     const input = problem(2, 8, 7);
     const grid = { bits: 4, groupSize: 8, scheme: 'symmetric', actOrder: true } as const;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 /// Rows of a tile.
 pub const PANEL: usize = 128;
 /// Columns of a tile: its products in single precision stay in the cache of a core until they are added.
-const STRIP: usize = 512;
+const STRIP: usize = 256;
 
 /// A part of a sum, stored by rows, and where it begins.
 pub struct Tile<'a> {
