@@ -61,5 +61,5 @@ export const optionTable = (schema) => {
   const lines = rows.map(
     ({ name, kind, fallback, description }) => `| \`${name}\` | ${kind} | ${fallback} | ${cell(description)} |`,
   );
-  return ['| key | value | default | what it does |', '|---|---|---|---|', ...lines].join('\n') + '\n';
+  return `${['| key | value | default | what it does |', '|---|---|---|---|', ...lines].join('\n')}\n`;
 };

@@ -20,22 +20,6 @@ dispatched! {
     }
 }
 
-macro_rules! subtract {
-    ($name:ident, $real:ty) => {
-        dispatched! {
-            /// `total -= values`.
-            pub fn $name(total: &mut [$real], values: &[$real]) {
-                for (total, value) in total.iter_mut().zip(values) {
-                    *total -= value;
-                }
-            }
-        }
-    };
-}
-
-subtract!(subtract_f32, f32);
-subtract!(subtract_f64, f64);
-
 /// Running sums of a product of vectors, added in a fixed order.
 const LANES: usize = 8;
 
@@ -89,10 +73,5 @@ mod tests {
         add_scaled_single(&mut b, &values, -0.3);
         assert_eq!(a, b);
         assert_eq!(a[2], 1.0 - 0.3 * -2.5);
-        let mut rest = values.clone();
-        subtract_f32(&mut rest, &values);
-        let mut wide_rest = wide.clone();
-        subtract_f64(&mut wide_rest, &wide);
-        assert!(rest.iter().all(|value| *value == 0.0) && wide_rest.iter().all(|value| *value == 0.0));
     }
 }

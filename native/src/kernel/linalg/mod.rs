@@ -8,7 +8,7 @@ pub mod eliminate;
 pub mod product;
 pub mod spectral;
 
-use add::{add_scaled, add_scaled_single, dot_f32, dot_f64, subtract_f32, subtract_f64};
+use add::{add_scaled, add_scaled_single, dot_f32, dot_f64};
 use eliminate::{eliminate_f32, eliminate_f64};
 use faer::traits::RealField;
 
@@ -22,8 +22,6 @@ pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
     fn eliminate(column: &mut [Self], errors: &[Self], factors: &[Self]);
     /// `total += scale · values`, in double precision.
     fn accumulate(total: &mut [f64], values: &[Self], scale: f64);
-    /// `total -= values`.
-    fn subtract(total: &mut [Self], values: &[Self]);
     /// Σ x · y, in double precision.
     fn dot(x: &[Self], y: &[Self]) -> f64;
 }
@@ -45,10 +43,6 @@ impl Real for f32 {
 
     fn accumulate(total: &mut [f64], values: &[f32], scale: f64) {
         add_scaled_single(total, values, scale);
-    }
-
-    fn subtract(total: &mut [f32], values: &[f32]) {
-        subtract_f32(total, values);
     }
 
     fn dot(x: &[f32], y: &[f32]) -> f64 {
@@ -73,10 +67,6 @@ impl Real for f64 {
 
     fn accumulate(total: &mut [f64], values: &[f64], scale: f64) {
         add_scaled(total, values, scale);
-    }
-
-    fn subtract(total: &mut [f64], values: &[f64]) {
-        subtract_f64(total, values);
     }
 
     fn dot(x: &[f64], y: &[f64]) -> f64 {
