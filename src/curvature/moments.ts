@@ -6,9 +6,9 @@ export interface Moment {
   readonly n: number;
   /** Positions summed over. */
   readonly count: number;
-  /** Σ x² of each element: (n). */
+  /** Σ x² of each element: (n), made anew. */
   diagonal(): Float64Array;
-  /** Σ x xᵀ: (n, n). An internal error for a 'diagonal'. */
+  /** Σ x xᵀ: (n, n), made anew. An internal error for a 'diagonal'. */
   matrix(): Float64Array;
 }
 
@@ -48,7 +48,7 @@ export interface Curvature {
 /** Outputs beyond this many rows have the diagonal of B alone: 4096 rows take 128 MiB. */
 export const mostFullRows = 4096;
 
-/** Sums that nobody else holds, divided in place. */
+/** Sums that a moment has made anew, divided in place. */
 const meanOf = (sums: Float64Array, count: number): Float64Array => {
   const divisor = Math.max(1, count);
   for (let index = 0; index < sums.length; index++) sums[index]! /= divisor;

@@ -84,15 +84,26 @@ interface PairSums {
 /** Everything but the last axis: the positions of rows. */
 const positionsOf = ({ shape }: NumericArray): string => shape.slice(0, -1).join();
 
-/** T of a product of the original's outputs, and of its inputs as they are now. */
-const observeOutputs = (site: Site, pair: PairSums): PairObservation => ({
-  value: site.input,
-  originalName: site.output.name,
-  observe: (original, present) => {
-    if (positionsOf(original) !== positionsOf(present)) pair.alike = false;
-    const count = elementCount(present.shape) / site.columns;
-    return pair.alike ? pair.sums[0]!.add(floatsOfArray(original), floatsOfArray(present), count) : undefined;
+/** All of it: where inputs are compared with themselves. */
+const shapeOf = ({ shape }: NumericArray): string => shape.join();
+
+/** An observation that ends where the two models no longer show the same, by `seen`. */
+const whileAlike = (
+  pair: PairSums,
+  seen: (array: NumericArray) => string,
+  { observe, ...of }: PairObservation,
+): PairObservation => ({
+  ...of,
+  observe: (original, present, run) => {
+    if (seen(original) !== seen(present)) pair.alike = false;
+    return pair.alike ? observe(original, present, run) : undefined;
   },
+});
+
+/** T of a product: the original's outputs, and its inputs as they are now. */
+const observeOutputs = (site: Site, target: CrossGram): PairObservation => ({
+  ...observeRows(site, target),
+  originalName: site.output.name,
 });
 
 /**
@@ -127,7 +138,7 @@ export const siteCrosses = (sites: readonly Site[], targetEnough: ReadonlySet<Si
     if (byOutput.has(site)) {
       const pair = { sums: [new CrossGram(rows, columns)], alike: true };
       targets.set(site, pair);
-      observations.push(observeOutputs(site, pair));
+      observations.push(whileAlike(pair, positionsOf, observeOutputs(site, pair.sums[0]!)));
       continue;
     }
     const input = inputValue(site);
@@ -140,14 +151,7 @@ export const siteCrosses = (sites: readonly Site[], targetEnough: ReadonlySet<Si
     crosses.set(site, pair);
     if (known) continue;
     shared.set(key, pair);
-    const { value, observe } = observationOf(site, pair.sums);
-    observations.push({
-      value,
-      observe: (original, present, run) => {
-        if (original.shape.join() !== present.shape.join()) pair.alike = false;
-        return pair.alike ? observe(original, present, run) : undefined;
-      },
-    });
+    observations.push(whileAlike(pair, shapeOf, observationOf(site, pair.sums)));
   }
   const sumsOf = (pair: PairSums | undefined): readonly CrossGram[] | undefined =>
     pair?.alike ? pair.sums : undefined;

@@ -40,19 +40,12 @@ pub struct InputFactor<T> {
     pub n: usize,
     pub order: Order,
     /// U (n, n), upper triangular, row-major, in the order of rounding: Uᵀ U = (H + damp·mean(diag H)·I)⁻¹.
-    u: Vec<T>,
+    pub(super) u: Vec<T>,
     /// P (n, n), strictly upper triangular: what the present weight of a column adds to later ones (GPTAQ, eq. 15).
     p: Option<Vec<T>>,
     /// The part of the mean diagonal of H that was added to it, and how often it had to grow.
     pub damp: f64,
     pub retries: u32,
-}
-
-impl<T> InputFactor<T> {
-    /// U, as it is stored.
-    pub(super) fn u(&self) -> &[T] {
-        &self.u
-    }
 }
 
 /// Factors the second moment of inputs `hessian` (n, n), symmetric; columns by falling diagonal with `by_activation`.

@@ -17,7 +17,7 @@ impl<T: Real> InputFactor<T> {
         let n = self.n;
         expect_length("the right side", right.len(), rows * n)?;
         control.begin(right.len() as u64);
-        let u = MatRef::from_row_major_slice(self.u(), n, n);
+        let u = MatRef::from_row_major_slice(&self.u, n, n);
         let mut solved = vec![0f32; right.len()];
         let strips = solved.par_chunks_mut(STRIP * n).zip(right.par_chunks(STRIP * n));
         strips.try_for_each(|(solved, right)| {

@@ -3,7 +3,7 @@ import { isRouted, siteCrosses } from '../../../calibration/statistics/cross.ts'
 import { siteGrams } from '../../../calibration/statistics/gram.ts';
 import type { BlockVisit } from '../../../execution/block-runner.ts';
 import type { Step } from './parts.ts';
-import { needsGram, needsPairs, needsTarget, type WeightUnit } from './plan.ts';
+import { needsGram, needsOriginal, needsPairs, needsTarget, type WeightUnit } from './plan.ts';
 
 /** What calibration says about the inputs of a weight. */
 export interface UnitMoments {
@@ -140,7 +140,7 @@ export const observeMoments = async (
     const matrices = { crosses: meanOf(crosses.crossesOf), targets: meanOf(crosses.targetsOf) };
     const known = matrices.crosses.length + matrices.targets.length > 0;
     const unpaired =
-      known || routed || !(needsPairs(unit) || needsTarget(unit))
+      known || routed || !needsOriginal(unit)
         ? []
         : ['its inputs have other positions than before: aimed at its own output on present inputs'];
     return {

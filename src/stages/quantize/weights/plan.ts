@@ -32,10 +32,11 @@ export const methodNeedsInputs = (method: RoundingMethodName): boolean => roundi
 export const needsGram = (unit: WeightUnit): boolean =>
   methodNeedsInputs(unit.method) || clipNeedsGram(unit.scheme.clip);
 
-/** True when rounding this unit needs G, T (or G instead), or B, too. */
+/** True when rounding this unit needs G, T (or G instead), one of these, or B, too. */
 export const needsPairs = (unit: WeightUnit): boolean => roundingMethods[unit.method].needs === 'pairs';
 export const needsTarget = (unit: WeightUnit): boolean =>
   ['target', 'curvature'].includes(roundingMethods[unit.method].needs);
+export const needsOriginal = (unit: WeightUnit): boolean => needsPairs(unit) || needsTarget(unit);
 export const needsCurvature = (unit: WeightUnit): boolean => roundingMethods[unit.method].needs === 'curvature';
 
 export interface WeightPlan {

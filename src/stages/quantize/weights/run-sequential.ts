@@ -13,7 +13,7 @@ import { observeMoments } from './moments.ts';
 import { type OutputMoments, outputMoments } from './output-moments.ts';
 import { partsWithin, type Step, stepsByLevel } from './parts.ts';
 import { groupPieces, streamedPieces } from './pieces.ts';
-import { needsCurvature, needsPairs, needsTarget, type WeightUnit } from './plan.ts';
+import { needsCurvature, needsOriginal, type WeightUnit } from './plan.ts';
 import { type RoundedUnit, UnitRounder } from './round-unit.ts';
 import type { UnitDone } from './run-direct.ts';
 import { groupSizeFor } from './scheme.ts';
@@ -53,7 +53,7 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
   const wantsCurvature = units.filter(needsCurvature);
   const moments: OutputMoments | undefined =
     wantsCurvature.length > 0 ? await outputMoments(run, new Set(wantsCurvature.map((unit) => unit.name))) : undefined;
-  const original = units.some((unit) => needsPairs(unit) || needsTarget(unit)) ? ('walked' as const) : undefined;
+  const original = units.some(needsOriginal) ? ('walked' as const) : undefined;
 
   /** Rounds units from one look at the data; their constants stay as they are for now. */
   const roundPart = async (part: Step, visit: BlockVisit): Promise<Map<WeightUnit, RoundedUnit>> => {
