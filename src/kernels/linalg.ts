@@ -47,8 +47,8 @@ export const exactSize = 512;
 
 type Floats = Float32Array | Float64Array;
 
-/** A · B, (rows, columns): in double precision for matrices up to `exactSize`, in single for larger ones, twice as fast. */
-export const matmulBySize = async (input: Omit<ProductInput<Floats>, 'transposeA' | 'transposeB'>): Promise<Floats> => {
+/** op(A) · op(B), (rows, columns): in double precision for matrices up to `exactSize`, in single for larger ones, twice as fast. */
+export const matmulBySize = async (input: ProductInput<Floats>): Promise<Floats> => {
   const { a, b, rows, inner, columns } = input;
   const single = (matrix: Floats): Float32Array => (matrix instanceof Float32Array ? matrix : new Float32Array(matrix));
   const double = (matrix: Floats): Float64Array => (matrix instanceof Float64Array ? matrix : new Float64Array(matrix));

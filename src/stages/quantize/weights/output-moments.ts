@@ -1,13 +1,20 @@
 import type { Site } from '../../../analysis/sites.ts';
-import { gradientMoment } from '../../../curvature/moments.ts';
+import { gradientDiagonal, gradientMoment, lossScale } from '../../../curvature/moments.ts';
+import type { OutputGradients } from '../../../curvature/predict.ts';
 import { curvatureOf } from '../../../curvature/store.ts';
 import { CompressError, formatError } from '../../../errors.ts';
 import type { SequentialRun } from './run-sequential.ts';
 
+/** What is known of the gradients at a site's output. */
+export interface SiteGradients extends OutputGradients {
+  /** What tr(B E A Eᵀ) is multiplied by to be a loss in nats an item. */
+  readonly scale: number;
+}
+
 /** B of sites by name. */
 export interface OutputMoments {
-  /** (rows, rows); undefined where no gradient reaches the site's output, and for outputs too large for a matrix. */
-  of(site: Site): Float64Array | undefined;
+  /** Undefined where no gradient reaches the site's output. */
+  of(site: Site): SiteGradients | undefined;
 }
 
 /**
@@ -21,7 +28,12 @@ export const outputMoments = async (run: SequentialRun, names: ReadonlySet<strin
     return {
       of: ({ name }) => {
         const curvature = sites.get(name);
-        return curvature && gradientMoment(curvature);
+        if (!curvature?.gradients) return undefined;
+        return {
+          diagonal: gradientDiagonal(curvature),
+          moment: gradientMoment(curvature),
+          scale: lossScale(curvature),
+        };
       },
     };
   } catch (error) {

@@ -1,8 +1,10 @@
 import { readSiteMatrix, siteTensor } from '../../../analysis/site-weights.ts';
 import type { Site } from '../../../analysis/sites.ts';
+import { gradientsOfRows } from '../../../curvature/predict.ts';
 import { byteLengthOf } from '../../../ir/data-type.ts';
 import { FileTensor } from '../../../ir/tensor.ts';
 import { bytesToFloat, isDecodableFloat, transposeF32 } from '../../../kernels/index.ts';
+import type { SiteGradients } from './output-moments.ts';
 
 /** A part of a site's matrix that can be rounded by itself. */
 export interface Piece {
@@ -12,10 +14,11 @@ export interface Piece {
   readonly columnCount: number;
   /** H of these columns, where it is known. */
   readonly gram: Float64Array | undefined;
-  /** G of these columns, or T, and B of these rows, where they are known and asked for (see RoundingProblem). */
+  /** G of these columns, or T, where they are known and asked for (see RoundingProblem). */
   readonly cross?: Float64Array | undefined;
   readonly target?: Float64Array | undefined;
-  readonly outputMoment?: Float64Array | undefined;
+  /** B of these rows, where it is known and asked for. */
+  readonly outputs?: SiteGradients | undefined;
   /** The part (rowCount, columnCount). Not to be changed. */
   read(): Float32Array;
 }
@@ -89,22 +92,11 @@ export interface SiteMoments {
   readonly grams: readonly Float64Array[];
   readonly crosses: readonly Float64Array[];
   readonly targets: readonly Float64Array[];
-  readonly outputMoment: Float64Array | undefined;
+  readonly outputs: SiteGradients | undefined;
 }
 
-/** Rows and columns `from` to `from + size` of a square matrix. */
-const diagonalBlock = (matrix: Float64Array, order: number, from: number, size: number): Float64Array => {
-  if (size === order) return matrix;
-  const block = new Float64Array(size * size);
-  for (let row = 0; row < size; row++) {
-    const start = (from + row) * order + from;
-    block.set(matrix.subarray(start, start + size), row * size);
-  }
-  return block;
-};
-
 /** The rows of each convolution group (all rows of anything else) with the moments of that group. */
-export const groupPieces = (site: Site, { grams, crosses, targets, outputMoment }: SiteMoments): Piece[] => {
+export const groupPieces = (site: Site, { grams, crosses, targets, outputs }: SiteMoments): Piece[] => {
   const { rows, columns } = site;
   const rowCount = rows / grams.length;
   const matrix = readSiteMatrix(site);
@@ -116,7 +108,7 @@ export const groupPieces = (site: Site, { grams, crosses, targets, outputMoment 
     gram,
     cross: crosses[group],
     target: targets[group],
-    outputMoment: outputMoment && diagonalBlock(outputMoment, rows, group * rowCount, rowCount),
+    outputs: outputs && { ...outputs, ...gradientsOfRows(outputs, rows, group * rowCount, rowCount) },
     read: () => matrix.subarray(group * rowCount * columns, (group + 1) * rowCount * columns),
   }));
 };

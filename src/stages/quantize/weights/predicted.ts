@@ -1,55 +1,32 @@
-import { readSiteMatrix } from '../../../analysis/site-weights.ts';
-import { findSites } from '../../../analysis/sites.ts';
-import type { Dataset } from '../../../calibration/dataset.ts';
-import { predictLoss } from '../../../curvature/predict.ts';
-import { curvatureOf } from '../../../curvature/store.ts';
-import { CompressError } from '../../../errors.ts';
-import type { Program } from '../../../ir/graph.ts';
+import { changeSums } from '../../../curvature/predict.ts';
+import { dequantize } from '../../../kernels/index.ts';
 import type { Finding } from '../../../recipe/events.ts';
-import type { StageContext } from '../../stage.ts';
-import { needsCurvature, type WeightUnit } from './plan.ts';
+import type { Rounded, RoundingProblem } from '../methods/method.ts';
+import type { Piece } from './pieces.ts';
+import type { UnitFacts } from './round-unit.ts';
 
 /**
- * What the curvature predicts for the integers that were chosen, to be held against the divergence that is measured on
- * the written files: the sum over the weights that were rounded by it, each as if it were the only one that changed.
- * Nothing where the model cannot be differentiated.
+ * What the curvature predicts for a piece's integers, in nats an item: the loss as if these weights were the only ones
+ * that changed, on the inputs that they have now. Undefined where H or B is not known.
  */
 export const predictedLoss = async (
-  original: Program,
-  units: readonly WeightUnit[],
-  dataset: Dataset,
-  context: StageContext,
-): Promise<Finding[]> => {
-  const rounded = units.filter(needsCurvature);
-  if (rounded.length === 0) return [];
-  const names = new Set(rounded.map(({ name }) => name));
-  const before = new Map(findSites(original).map((site) => [site.name, site]));
-  try {
-    const { sites } = await curvatureOf({ program: original, dataset, context, wanted: ({ name }) => names.has(name) });
-    let loss = 0;
-    let weights = 0;
-    for (const { name, sites: members } of rounded) {
-      const [known, site] = [sites.get(name), before.get(name)];
-      if (!known || !site) continue;
-      const [was, is] = [readSiteMatrix(site), readSiteMatrix(members[0])];
-      const predicted = await predictLoss(
-        known,
-        is.map((value, index) => value - was[index]!),
-      );
-      if (predicted === undefined) continue;
-      loss += predicted;
-      weights++;
-    }
-    if (weights === 0) return [];
-    return [
-      {
-        kind: 'fact',
-        text: `the curvature predicts a loss of ${loss.toPrecision(3)} nats for ${weights} weights, each rounded alone`,
-        facts: { predicted_loss: loss, weights },
-      },
-    ];
-  } catch (error) {
-    if (error instanceof CompressError && ['unsupported', 'data'].includes(error.code)) return [];
-    throw error;
-  }
+  { gram, outputs }: Piece,
+  weight: Float32Array,
+  rounded: Rounded,
+  { rows, columns, groupSize, scheme }: Omit<RoundingProblem, 'weight'>,
+): Promise<number | undefined> => {
+  if (!gram || !outputs) return undefined;
+  const delta = dequantize({ ...rounded, rows, columns, groupSize, bits: scheme.bits });
+  for (let index = 0; index < delta.length; index++) delta[index]! -= weight[index]!;
+  const { crossed } = await changeSums({ delta, rows, columns, inputs: gram }, outputs);
+  return outputs.scale * crossed;
+};
+
+/** The sum over the weights for which there is a prediction, to be held against the divergence that is measured. */
+export const predictedFinding = (facts: Iterable<UnitFacts>): Finding[] => {
+  const losses = [...facts].flatMap(({ predicted_loss: loss }) => loss ?? []);
+  if (losses.length === 0) return [];
+  const loss = losses.reduce((sum, value) => sum + value, 0);
+  const text = `the curvature predicts a loss of ${loss.toPrecision(3)} nats for ${losses.length} weights, each rounded alone`;
+  return [{ kind: 'fact', text, facts: { predicted_loss: loss, weights: losses.length } }];
 };

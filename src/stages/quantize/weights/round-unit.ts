@@ -8,13 +8,17 @@ import { PackedAssembler } from './assembler.ts';
 import { locateNumeric } from './locate.ts';
 import type { Piece } from './pieces.ts';
 import type { WeightUnit } from './plan.ts';
+import { predictedLoss } from './predicted.ts';
 import { measureError } from './rounding-error.ts';
 import { groupSizeFor } from './scheme.ts';
+
+/** Numbers of a weight for the report. */
+export type UnitFacts = Readonly<Record<string, number>>;
 
 /** A weight's integers and what there is to say about them. */
 export interface RoundedUnit {
   readonly packing: SitePacking;
-  readonly facts: Readonly<Record<string, number>>;
+  readonly facts: UnitFacts;
   readonly fallbacks: readonly string[];
 }
 
@@ -42,6 +46,7 @@ export class UnitRounder {
   readonly #fallbacks = new Set<string>();
   #error = 0;
   #reference = 0;
+  #predicted: number | undefined;
   #errorOf: 'output_error' | 'weight_error' = 'weight_error';
 
   constructor(unit: WeightUnit, settings: RequestedSettings, signal: AbortSignal) {
@@ -70,7 +75,7 @@ export class UnitRounder {
       gram: piece.gram,
       cross: piece.cross,
       target: await targetOf(piece, weight, this.#signal),
-      outputMoment: piece.outputMoment,
+      outputMoment: piece.outputs?.moment,
       scaleType: siteTensor(site).dtype === 'float16' ? ('float16' as const) : ('float32' as const),
       settings: { ...this.#settings, damp: this.#settings.damp ?? method.damp },
       signal: this.#signal,
@@ -80,9 +85,11 @@ export class UnitRounder {
       const start = await (scheme.clip === 'auto' ? roundWithBestClip(method, problem) : method.round(problem));
       const rounded = method.refine ? await method.refine(problem, start) : start;
       const share = await measureError({ ...problem, weight }, rounded);
+      const loss = await predictedLoss(piece, weight, rounded, common);
       this.#error += share.error;
       this.#reference += share.signal;
       if (piece.gram) this.#errorOf = 'output_error';
+      if (loss !== undefined) this.#predicted = (this.#predicted ?? 0) + loss;
       for (const [key, value] of Object.entries(rounded.facts))
         this.#facts[key] = Math.max(this.#facts[key] ?? value, value);
       if (rounded.fallback) this.#fallbacks.add(rounded.fallback);
@@ -92,12 +99,13 @@ export class UnitRounder {
     }
   }
 
-  /** The whole weight, once every piece was rounded. Of each fact of the pieces the largest. */
+  /** The whole weight, once every piece was rounded. Errors and losses of the pieces add up; of every other fact it is the largest. */
   finish(): RoundedUnit {
     const relative = this.#reference > 0 ? this.#error / this.#reference : 0;
+    const predicted = this.#predicted === undefined ? {} : { predicted_loss: this.#predicted };
     return {
       packing: this.#assembler.finish(this.#unit.method),
-      facts: { [this.#errorOf]: relative, ...this.#facts },
+      facts: { [this.#errorOf]: relative, ...predicted, ...this.#facts },
       fallbacks: [...this.#fallbacks],
     };
   }

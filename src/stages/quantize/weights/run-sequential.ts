@@ -61,12 +61,12 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
     const here = new Set(sites.filter((site) => blockOf.get(site.node) === visit.block.index));
     const momentsOf = await observeMoments(part, here, visit);
     const roundUnit = async (unit: WeightUnit): Promise<RoundedUnit> => {
-      const rounder = new UnitRounder(unit, settings, signal);
       const [site] = unit.sites;
       const found = momentsOf(unit);
-      const outputMoment = needsCurvature(unit) ? moments?.of(site) : undefined;
+      const outputs = needsCurvature(unit) ? moments?.of(site) : undefined;
+      const rounder = new UnitRounder(unit, settings, signal);
       const pieces = found
-        ? groupPieces(site, { ...found, outputMoment })
+        ? groupPieces(site, { ...found, outputs })
         : streamedPieces(site, groupSizeFor(unit.scheme, site.columns));
       for (const piece of pieces) await rounder.round(piece, piece.read());
       const made = rounder.finish();

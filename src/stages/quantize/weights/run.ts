@@ -8,8 +8,9 @@ import type { StageContext, StageResult } from '../../stage.ts';
 import type { WeightOptions } from '../options.ts';
 import { needsGram, planWeights, type WeightUnit } from './plan.ts';
 import { averageFinding, growthFindings } from './plan-sites.ts';
-import { predictedLoss } from './predicted.ts';
+import { predictedFinding } from './predicted.ts';
 import { rotateInputs } from './rotate.ts';
+import type { UnitFacts } from './round-unit.ts';
 import { roundDirectly, type UnitDone } from './run-direct.ts';
 import { roundSequentially } from './run-sequential.ts';
 import { describeScheme } from './scheme.ts';
@@ -50,17 +51,15 @@ export const quantizeWeights = async (
     ...averageFinding(plan.units),
     ...growthFindings(plan.units),
   ];
-  /** Tokens that reached each expert. */
-  const tokens = new Map<WeightUnit, number>();
-  let finished = 0;
-  const done: UnitDone = (unit, { facts, fallbacks }) => {
+  const facts = new Map<WeightUnit, UnitFacts>();
+  const done: UnitDone = (unit, rounded) => {
+    const { fallbacks } = rounded;
     for (const text of fallbacks) findings.push({ kind: 'fallback', site: unit.name, text });
     const common = { scheme: describeScheme(unit.scheme), method: unit.method };
-    emit({ type: 'site-finished', stage: 'quantize', site: unit.name, facts: { ...common, ...facts } });
-    if (facts.tokens !== undefined) tokens.set(unit, facts.tokens);
-    finished++;
+    emit({ type: 'site-finished', stage: 'quantize', site: unit.name, facts: { ...common, ...rounded.facts } });
+    facts.set(unit, rounded.facts);
     const total = plan.units.length;
-    emit({ type: 'progress', task: 'rounding weights', done: finished, total, unit: 'weights', item: unit.name });
+    emit({ type: 'progress', task: 'rounding weights', done: facts.size, total, unit: 'weights', item: unit.name });
   };
   if (calibration && plan.units.some(needsGram))
     await roundSequentially({
@@ -77,16 +76,17 @@ export const quantizeWeights = async (
       packSite(unit.sites[0], rounded.packing);
       done(unit, rounded);
     });
-  if (calibration && !rotated) findings.push(...(await predictedLoss(model.program, plan.units, calibration, context)));
   const routing = calibration ? await routingFindings(model.program, calibration, context) : [];
-  return { model: { ...model, program }, findings: [...findings, ...routing, ...fewTokens(tokens)] };
+  const found = [...predictedFinding(facts.values()), ...routing, ...fewTokens(facts)];
+  return { model: { ...model, program }, findings: [...findings, ...found] };
 };
 
 /** Experts that saw fewer tokens than they have inputs. */
-const fewTokens = (tokens: ReadonlyMap<WeightUnit, number>): Finding[] => {
-  const few = [...tokens].filter(([{ sites }, count]) => count < sites[0].columns).sort(([, a], [, b]) => a - b);
+const fewTokens = (facts: ReadonlyMap<WeightUnit, UnitFacts>): Finding[] => {
+  const tokens = [...facts].flatMap(([unit, { tokens }]) => (tokens === undefined ? [] : [{ unit, tokens }]));
+  const few = tokens.filter(({ unit, tokens }) => tokens < unit.sites[0].columns).sort((a, b) => a.tokens - b.tokens);
   const [least] = few;
   if (!least) return [];
-  const text = `${few.length} of ${tokens.size} expert weights saw fewer tokens than they have inputs (least: ${least[0].name}, ${least[1]}): rounded for their layer’s tokens as far as their own are missing`;
+  const text = `${few.length} of ${tokens.length} expert weights saw fewer tokens than they have inputs (least: ${least.unit.name}, ${least.tokens}): rounded for their layer’s tokens as far as their own are missing`;
   return [{ kind: 'warning', text }];
 };
