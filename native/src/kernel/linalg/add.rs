@@ -20,6 +20,15 @@ dispatched! {
     }
 }
 
+dispatched! {
+    /// `total += scale · values`, in single precision.
+    pub fn add_scaled_f32(total: &mut [f32], values: &[f32], scale: f32) {
+        for (total, value) in total.iter_mut().zip(values) {
+            *total += scale * value;
+        }
+    }
+}
+
 /// Running sums of a product of vectors, added in a fixed order.
 const LANES: usize = 8;
 
@@ -73,5 +82,8 @@ mod tests {
         add_scaled_single(&mut b, &values, -0.3);
         assert_eq!(a, b);
         assert_eq!(a[2], 1.0 - 0.3 * -2.5);
+        let mut single = vec![1f32; 37];
+        add_scaled_f32(&mut single, &values, -0.5);
+        assert_eq!(single[2], 1.0 - 0.5 * -2.5);
     }
 }

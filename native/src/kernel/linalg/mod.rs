@@ -8,7 +8,7 @@ pub mod eliminate;
 pub mod product;
 pub mod spectral;
 
-use add::{add_scaled, add_scaled_single, dot_f32, dot_f64};
+use add::{add_scaled, add_scaled_f32, add_scaled_single, dot_f32, dot_f64};
 use eliminate::{eliminate_f32, eliminate_f64};
 use faer::traits::RealField;
 
@@ -22,6 +22,8 @@ pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
     fn eliminate(column: &mut [Self], errors: &[Self], factors: &[Self]);
     /// `total += scale · values`, in double precision.
     fn accumulate(total: &mut [f64], values: &[Self], scale: f64);
+    /// `total += scale · values`, in the precision of both.
+    fn add_scaled(total: &mut [Self], values: &[Self], scale: Self);
     /// Σ x · y, in double precision.
     fn dot(x: &[Self], y: &[Self]) -> f64;
 }
@@ -45,6 +47,10 @@ impl Real for f32 {
         add_scaled_single(total, values, scale);
     }
 
+    fn add_scaled(total: &mut [f32], values: &[f32], scale: f32) {
+        add_scaled_f32(total, values, scale);
+    }
+
     fn dot(x: &[f32], y: &[f32]) -> f64 {
         dot_f32(x, y)
     }
@@ -66,6 +72,10 @@ impl Real for f64 {
     }
 
     fn accumulate(total: &mut [f64], values: &[f64], scale: f64) {
+        add_scaled(total, values, scale);
+    }
+
+    fn add_scaled(total: &mut [f64], values: &[f64], scale: f64) {
         add_scaled(total, values, scale);
     }
 

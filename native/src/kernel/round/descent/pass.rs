@@ -8,10 +8,33 @@ use crate::kernel::linalg::add::add_scaled;
 use crate::kernel::linalg::product::product;
 use crate::kernel::round::rtn::Size;
 use faer::{Accum, MatMut, MatRef};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Columns that take in each other's moves block by block; all others take in the moves of so many by one product.
 const PANEL: usize = 256;
+
+/// Where fewer than one in so many weights of a panel move, their moves are taken off one by one.
+const FEW: usize = 12;
+
+/// Columns of E that few moves are taken off at a time, so that their part of A stays near.
+const WINDOW: usize = 512;
+
+/// E -= moves · A, E (rows, n), with most of the moves (rows, width) zero; A (width, n).
+fn take_few<T: Real>(error: &mut [T], moves: &[T], a: &[T], n: usize) {
+    let width = a.len() / n;
+    for begin in (0..n).step_by(WINDOW) {
+        let window = begin..(begin + WINDOW).min(n);
+        let rows = error.par_chunks_mut(n).zip(moves.par_chunks(width));
+        rows.for_each(|(error, moves)| {
+            for (&step, a) in moves.iter().zip(a.chunks_exact(n)) {
+                if step != T::default() {
+                    T::add_scaled(&mut error[window.clone()], &a[window.clone()], T::from_f64(-step.to_f64()));
+                }
+            }
+        });
+    }
+}
 
 /// A block of rows when a pass comes to it, where rows see each other: B E and E, (rows of the block, columns).
 struct Before<T> {
@@ -139,9 +162,13 @@ impl<T: Real> Descent<'_, T> {
                 T::from_f64(-1.0),
             );
         }
-        if changes > 0 {
+        let error = &mut self.error[block.start * n..block.end * n];
+        if changes as usize * FEW < height * width {
+            let a = &self.inputs.a[panel.start * n..panel.end * n];
+            take_few(error, &moves, a, n);
+        } else {
             product(
-                MatMut::from_row_major_slice_mut(&mut self.error[block.start * n..block.end * n], height, n),
+                MatMut::from_row_major_slice_mut(error, height, n),
                 Accum::Add,
                 MatRef::from_row_major_slice(&moves, height, width),
                 a,
