@@ -1,5 +1,5 @@
 import { internalError } from '../errors.ts';
-import { matmulBySize } from '../kernels/index.ts';
+import { type Floats, matmulBySize } from '../kernels/index.ts';
 import { gradientDiagonal, gradientMoment, inputMoment, lossScale, type SiteCurvature } from './moments.ts';
 
 /** What a change ΔW of a site's weights does, in means over positions; losses in nats per scored item. */
@@ -39,7 +39,7 @@ export interface OutputGradients {
   /** diag B: (rows); undefined where no gradient reaches. */
   readonly diagonal: Float64Array | undefined;
   /** B: (rows, rows); undefined where its diagonal alone is known. */
-  readonly moment: Float64Array | undefined;
+  readonly moment: Floats | undefined;
 }
 
 /** What a change does, not scaled to nats yet. */
@@ -141,9 +141,9 @@ const dot = (x: ArrayLike<number>, y: ArrayLike<number>, at: number): number => 
 };
 
 /** Rows and columns `from` to `from + size` of a square matrix. */
-const diagonalBlock = (matrix: Float64Array, order: number, from: number, size: number): Float64Array => {
+const diagonalBlock = (matrix: Floats, order: number, from: number, size: number): Floats => {
   if (size === order) return matrix;
-  const block = new Float64Array(size * size);
+  const block = matrix instanceof Float32Array ? new Float32Array(size * size) : new Float64Array(size * size);
   for (let row = 0; row < size; row++) {
     const start = (from + row) * order + from;
     block.set(matrix.subarray(start, start + size), row * size);

@@ -10,7 +10,7 @@ import type { StageContext } from '../stages/stage.ts';
 import { collectCurvature } from './collect.ts';
 import { withLayerMoments } from './expert-moments.ts';
 import { type Curvature, mostFullRows } from './moments.ts';
-import { CurvatureWriter, readCurvature } from './stored.ts';
+import { CurvatureWriter, entryLayout, readCurvature } from './stored.ts';
 
 export interface CurvatureRequest {
   readonly program: Program;
@@ -30,7 +30,7 @@ export interface CurvatureRequest {
  */
 export const curvatureOf = async (request: CurvatureRequest): Promise<Curvature> => {
   const { program, dataset, context } = request;
-  const content = [programFingerprint(program), dataset.fingerprint, String(context.seed)].join('\n');
+  const content = [entryLayout, programFingerprint(program), dataset.fingerprint, String(context.seed)].join('\n');
   const whole = `curvature-${hashBytes(new TextEncoder().encode(content))}`;
   const sites = findSites(program).filter((site) => !gramObstacle(site));
   const wanted = sites.filter((site) => request.wanted?.(site) ?? true);

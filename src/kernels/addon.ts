@@ -6,7 +6,7 @@ import type { NativeAddon } from './native.ts';
 import { platformPackage } from './platform.ts';
 
 /** Version of the addon's functions that this facade is written for. */
-const interfaceVersion = 4;
+const interfaceVersion = 5;
 const built = fileURLToPath(new URL('../../native/modelpress.node', import.meta.url));
 
 let loaded: NativeAddon | undefined;

@@ -2,7 +2,7 @@ import { CompressError } from '../errors.ts';
 import { addon } from './addon.ts';
 import { expectInteger, expectLength } from './expect.ts';
 import { type JobOptions, runJob } from './job.ts';
-import { exactSize } from './linalg.ts';
+import { exactSize, type Floats, inDouble, inSingle } from './linalg.ts';
 
 export interface DescentInput extends JobOptions {
   /** (rows, columns), one code a byte, below 2^bits. */
@@ -22,7 +22,7 @@ export interface DescentInput extends JobOptions {
   /** Power of white noise in the inputs, added to the diagonal of A. Default 0. */
   readonly noise?: number | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; the identity when absent. */
-  readonly outputs?: Float64Array | undefined;
+  readonly outputs?: Floats | undefined;
   /** How often every weight is visited. Default 4. */
   readonly passes?: number | undefined;
   /** Fit the scales to the codes after each pass. Default true. */
@@ -67,16 +67,18 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
   if (outputs) expectLength('the output moment', outputs, rows * rows);
   if (!(ridge >= 0 && ridge < Number.POSITIVE_INFINITY))
     throw new CompressError({ code: 'usage', message: `a ridge of ${ridge} makes no sense`, hint: 'Use 0.1.' });
+  const exact = input.exact ?? Math.max(rows, columns) <= exactSize;
   const options = {
     bits,
     passes,
     refit,
     ridge,
     halfScales: scaleType === 'float16',
-    exact: input.exact ?? Math.max(rows, columns) <= exactSize,
+    exact,
     measure: input.measure ?? true,
   };
   const start = { codes, scales, zeroPoints: zeroPoints ?? Uint8Array.of(2 ** (bits - 1)) };
-  const metric = { target, inputs, noise: input.noise ?? 0, ...(outputs ? { outputs } : {}) };
+  const weighted = outputs && { outputs: exact ? inDouble(outputs) : inSingle(outputs) };
+  const metric = { target, inputs, noise: input.noise ?? 0, ...weighted };
   return runJob(input, (control) => addon().descend(start, { rows, columns, groupSize }, metric, options, control));
 };

@@ -22,6 +22,8 @@ export {
   choleskyInverse,
   eigenSymmetric,
   exactSize,
+  type Floats,
+  inSingle,
   matmul,
   matmulBySize,
   solveSymmetricPositive,

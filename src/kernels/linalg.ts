@@ -45,16 +45,21 @@ export async function matmul(
 /** Up to this many rows and columns, products that allow either precision are taken in double. */
 export const exactSize = 512;
 
-type Floats = Float32Array | Float64Array;
+/** A matrix in either precision. */
+export type Floats = Float32Array | Float64Array;
+
+/** In single or double precision, copied where it is not. */
+export const inSingle = (matrix: Floats): Float32Array =>
+  matrix instanceof Float32Array ? matrix : new Float32Array(matrix);
+export const inDouble = (matrix: Floats): Float64Array =>
+  matrix instanceof Float64Array ? matrix : new Float64Array(matrix);
 
 /** op(A) · op(B), (rows, columns): in double precision for matrices up to `exactSize`, in single for larger ones, twice as fast. */
 export const matmulBySize = async (input: ProductInput<Floats>): Promise<Floats> => {
   const { a, b, rows, inner, columns } = input;
-  const single = (matrix: Floats): Float32Array => (matrix instanceof Float32Array ? matrix : new Float32Array(matrix));
-  const double = (matrix: Floats): Float64Array => (matrix instanceof Float64Array ? matrix : new Float64Array(matrix));
   return Math.max(rows, inner, columns) <= exactSize
-    ? matmul({ ...input, a: double(a), b: double(b) })
-    : matmul({ ...input, a: single(a), b: single(b) });
+    ? matmul({ ...input, a: inDouble(a), b: inDouble(b) })
+    : matmul({ ...input, a: inSingle(a), b: inSingle(b) });
 };
 
 /**

@@ -62,7 +62,8 @@ test('sites with the same input share one A in the store', async () => {
   const kept = new Map<string, Uint8Array>();
   await curvatureOf({ program: network(), dataset: normals(), context: contextOf(kept) });
   const parts = [...kept.keys()].map((key) => key.split('/')[1]);
-  expect(parts.filter((part) => part?.startsWith('inputs'))).toEqual(['inputs 0 of a', 'inputs 0 of head']);
+  const inputs = parts.filter((part) => part?.startsWith('inputs') && !part.endsWith('diagonal'));
+  expect(inputs).toEqual(['inputs 0 of a', 'inputs 0 of head']);
 });
 
 test('sites that do not fit into memory together are collected in several passes, with the same result', async () => {

@@ -1,10 +1,12 @@
 use super::round::GroupLayout;
 use super::work::{JobControl, Work, in_background, to_error};
+use crate::kernel::control::Control;
 use crate::kernel::fault::Fault;
-use crate::kernel::round::descent::{self, DescentSpec, Metric};
+use crate::kernel::linalg::Real;
+use crate::kernel::round::descent::{self, Descended, DescentSpec, Metric};
 use crate::kernel::round::rtn::Size;
 use half::f16;
-use napi::bindgen_prelude::{AsyncTask, Float32Array, Float64Array, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, Either, Float32Array, Float64Array, Uint8Array};
 use napi_derive::napi;
 
 /// A rounded weight to descend from; one zero point for all, or (rows, groups).
@@ -21,7 +23,22 @@ pub struct DescentMetric {
     pub target: Float64Array,
     pub inputs: Float64Array,
     pub noise: f64,
-    pub outputs: Option<Float64Array>,
+    /// In the precision of the products.
+    pub outputs: Option<Either<Float32Array, Float64Array>>,
+}
+
+impl DescentMetric {
+    fn descend<T: Real>(
+        &self,
+        start: &DescentStart,
+        size: Size,
+        outputs: Option<&[T]>,
+        spec: &DescentSpec,
+        control: &Control,
+    ) -> Result<Descended, Fault> {
+        let metric = Metric { target: &self.target, inputs: &self.inputs, noise: self.noise, outputs };
+        descent::descend(&start.codes, &start.scales, size, &metric, spec, control)
+    }
 }
 
 /// How to descend.
@@ -69,15 +86,14 @@ pub fn descend(
             ridge: options.ridge,
             measure: options.measure.unwrap_or(true),
         };
-        let metric = Metric {
-            target: &metric.target,
-            inputs: &metric.inputs,
-            noise: metric.noise,
-            outputs: metric.outputs.as_ref().map(|b| &b[..]),
-        };
         let size = Size { rows: layout.rows as usize, columns: layout.columns as usize };
-        let run = if options.exact { descent::descend::<f64> } else { descent::descend::<f32> };
-        let found = run(&start.codes, &start.scales, size, &metric, &spec, &control)?;
+        let found = match (&metric.outputs, options.exact) {
+            (Some(Either::A(b)), false) => metric.descend::<f32>(&start, size, Some(b), &spec, &control)?,
+            (None, false) => metric.descend::<f32>(&start, size, None, &spec, &control)?,
+            (Some(Either::B(b)), true) => metric.descend::<f64>(&start, size, Some(b), &spec, &control)?,
+            (None, true) => metric.descend::<f64>(&start, size, None, &spec, &control)?,
+            _ => return Err(Fault::internal("B is not in the precision of the products")),
+        };
         Ok(DescentResult {
             codes: Uint8Array::new(found.codes),
             scales: Float32Array::new(found.scales),

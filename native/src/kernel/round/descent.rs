@@ -45,14 +45,14 @@ pub struct DescentSpec<'a> {
 
 /// The second moments that define the quadratic.
 #[derive(Clone, Copy, Debug)]
-pub struct Metric<'a> {
+pub struct Metric<'a, T> {
     /// T (rows, columns).
     pub target: &'a [f64],
     /// A (columns, columns), symmetric, and what is added to its diagonal.
     pub inputs: &'a [f64],
     pub noise: f64,
     /// B (rows, rows), symmetric; the identity when absent.
-    pub outputs: Option<&'a [f64]>,
+    pub outputs: Option<&'a [T]>,
 }
 
 /// What the descent found.
@@ -72,7 +72,7 @@ pub fn descend<T: Real>(
     codes: &[u8],
     scales: &[f32],
     size: Size,
-    metric: &Metric,
+    metric: &Metric<T>,
     spec: &DescentSpec,
     control: &Control,
 ) -> Result<Descended, Fault> {
@@ -131,7 +131,7 @@ struct Inputs<T> {
 }
 
 impl<T: Real> Inputs<T> {
-    fn new(metric: &Metric, columns: usize, spec: &DescentSpec) -> Self {
+    fn new(metric: &Metric<T>, columns: usize, spec: &DescentSpec) -> Self {
         let moment = metric.inputs;
         let mut order: Vec<usize> = (0..columns).collect();
         let diagonal = |column: usize| moment[column * columns + column];
@@ -173,7 +173,7 @@ impl<'a, T: Real> Descent<'a, T> {
         scales: &[f32],
         block: std::ops::Range<usize>,
         inputs: &'a Inputs<T>,
-        metric: &Metric,
+        metric: &Metric<T>,
         spec: &'a DescentSpec,
     ) -> Self {
         let (rows, columns) = (block.len(), inputs.order.len());
@@ -211,8 +211,9 @@ impl<'a, T: Real> Descent<'a, T> {
         let measure = |state: &Self| if state.spec.measure { state.quadratic() } else { 0.0 };
         let before = measure(&self);
         let mut changes = 0;
-        for _ in 0..self.spec.passes {
-            let changed = self.pass(control)?;
+        for turn in 0..self.spec.passes {
+            let thorough = turn == 0 || turn + 1 == self.spec.passes;
+            let changed = self.pass(thorough, control)?;
             changes += changed;
             if changed == 0 && !self.spec.refit {
                 break;
@@ -285,11 +286,12 @@ impl<'a, T: Real> Descent<'a, T> {
 }
 
 /// B + ridge · mean(diag B) · I.
-fn with_ridge<T: Real>(outputs: &[f64], rows: usize, ridge: f64) -> Vec<T> {
-    let mean = (0..rows).map(|row| outputs[row * rows + row]).sum::<f64>() / rows.max(1) as f64;
-    let mut matrix: Vec<T> = outputs.iter().map(|&value| T::from_f64(value)).collect();
+fn with_ridge<T: Real>(outputs: &[T], rows: usize, ridge: f64) -> Vec<T> {
+    let mean = (0..rows).map(|row| outputs[row * rows + row].to_f64()).sum::<f64>() / rows.max(1) as f64;
+    let mut matrix = outputs.to_vec();
     for row in 0..rows {
-        matrix[row * rows + row] = T::from_f64(outputs[row * rows + row] + ridge * mean);
+        let own = &mut matrix[row * rows + row];
+        *own = T::from_f64(own.to_f64() + ridge * mean);
     }
     matrix
 }

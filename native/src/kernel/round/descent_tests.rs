@@ -79,7 +79,8 @@ fn loss(problem: &Problem, codes: &[u8], scales: &[f32], b: &[f64]) -> f64 {
 }
 
 fn run<T: Real>(problem: &Problem, b: Option<&[f64]>, spec: &DescentSpec) -> Descended {
-    let metric = Metric { target: &problem.target, inputs: &problem.a, noise: 0.0, outputs: b };
+    let b: Option<Vec<T>> = b.map(|b| b.iter().map(|&value| T::from_f64(value)).collect());
+    let metric = Metric { target: &problem.target, inputs: &problem.a, noise: 0.0, outputs: b.as_deref() };
     descend::<T>(&problem.codes, &problem.scales, problem.size, &metric, spec, &Control::default()).unwrap()
 }
 

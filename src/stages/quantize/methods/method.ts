@@ -1,3 +1,4 @@
+import type { Floats } from '../../../kernels/index.ts';
 import type { WeightScheme } from '../weights/scheme.ts';
 
 /** Settings that only some methods look at. */
@@ -36,7 +37,7 @@ export interface RoundingProblem {
   /** What `RoundingMethod.goal` gave, where it was asked before. */
   readonly goal?: Float32Array | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; for methods that need the curvature, where it is known. */
-  readonly outputMoment?: Float64Array | undefined;
+  readonly outputMoment?: Floats | undefined;
   /** Type that scales will be stored in. */
   readonly scaleType: 'float32' | 'float16';
   readonly settings: RoundingSettings;

@@ -3,6 +3,7 @@ import { gradientDiagonal, gradientMoment, lossScale } from '../../../curvature/
 import type { OutputGradients } from '../../../curvature/predict.ts';
 import { curvatureOf } from '../../../curvature/store.ts';
 import { CompressError, formatError } from '../../../errors.ts';
+import { exactSize, inSingle } from '../../../kernels/index.ts';
 import type { SequentialRun } from './run-sequential.ts';
 
 /** What is known of the gradients at a site's output. */
@@ -29,9 +30,11 @@ export const outputMoments = async (run: SequentialRun, names: ReadonlySet<strin
       of: ({ name }) => {
         const curvature = sites.get(name);
         if (!curvature?.gradients) return undefined;
+        const moment = gradientMoment(curvature);
         return {
           diagonal: gradientDiagonal(curvature),
-          moment: gradientMoment(curvature),
+          // What large matrices are multiplied in takes half the memory.
+          moment: moment && (curvature.rows > exactSize ? inSingle(moment) : moment),
           scale: lossScale(curvature),
         };
       },

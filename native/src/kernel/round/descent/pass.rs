@@ -48,8 +48,8 @@ fn part_of<T: Real>(values: &[T], n: usize, columns: Range<usize>) -> MatRef<'_,
 }
 
 impl<T: Real> Descent<'_, T> {
-    /// Visits every weight once; how many codes changed.
-    pub(super) fn pass(&mut self, control: &Control) -> Result<u64, Fault> {
+    /// Visits every weight once, and fits the scales, closely where it is to be thorough; how many codes changed.
+    pub(super) fn pass(&mut self, thorough: bool, control: &Control) -> Result<u64, Fault> {
         let Size { rows, columns } = self.size;
         let mut changes = 0;
         for first in (0..rows).step_by(BLOCK) {
@@ -61,7 +61,7 @@ impl<T: Real> Descent<'_, T> {
             }
             if self.spec.refit {
                 let slope = self.slope(block.clone(), 0..columns, self.errors(block.clone()), before.as_ref());
-                self.refit(block.clone(), &slope);
+                self.refit(block.clone(), &slope, thorough);
             }
             control.advance((block.len() * columns) as u64)?;
         }

@@ -10,8 +10,10 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Steps of conjugate gradients: rows see each other only through the off-diagonal of B, so few are needed. One alone
-/// costs a fifth less time, and a few hundredths of the divergence of the model.
-const STEPS: usize = 2;
+/// in every pass costs a few hundredths of the divergence of the model; one in the passes between the first, which has
+/// the most to gain, and the last, whose scales stay, costs nothing.
+const THOROUGH: usize = 2;
+const BETWEEN: usize = 1;
 
 /// Systems of a whole weight are kept from one pass to the next up to so many bytes: codes change little after the first.
 const KEPT_BYTES: usize = 1 << 26;
@@ -69,16 +71,16 @@ struct Steps<T> {
 }
 
 impl<'a, T: Real> Descent<'a, T> {
-    /// Fits the scales of a block's rows to their codes, given F of these rows. The quadratic never rises, but for the
-    /// rounding of scales.
-    pub(super) fn refit(&mut self, block: Range<usize>, slope: &[T]) {
+    /// Fits the scales of a block's rows to their codes, given F of these rows, more closely where it is to be thorough. The
+    /// quadratic never rises, but for the rounding of scales.
+    pub(super) fn refit(&mut self, block: Range<usize>, slope: &[T], thorough: bool) {
         let n = self.size.columns;
         let fit = self.fit_of(block.clone());
         let number = block.start / BLOCK;
         let systems = self.systems[number]
             .take()
             .unwrap_or_else(|| Systems::new(&fit, block.clone().map(|row| self.weight_of(row, row)).collect()));
-        let found = fit.solve(&systems, &fit.gathered(slope));
+        let found = fit.solve(&systems, &fit.gathered(slope), if thorough { THOROUGH } else { BETWEEN });
         let scales = &self.scales[block.start * self.groups..block.end * self.groups];
         let stored: Vec<f32> = found
             .steps
@@ -193,15 +195,16 @@ impl<T: Real> Fit<'_, T> {
         self.group_sums(&weighted)
     }
 
-    /// Steps of the scales towards the least quadratic, from half its negative gradient F (rows, columns).
-    fn solve(&self, systems: &Systems, slope: &[T]) -> Steps<T> {
+    /// Steps of the scales towards the least quadratic, from half its negative gradient F (rows, columns), by `count`
+    /// steps of the search.
+    fn solve(&self, systems: &Systems, slope: &[T], count: usize) -> Steps<T> {
         let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
         let mut steps = vec![0.0; self.height * self.groups];
         let mut shift = vec![T::default(); self.height * self.columns()];
         let mut rest = self.group_sums(slope);
         let mut direction = systems.solve(&rest);
         let mut energy = dot(&rest, &direction);
-        for step in 0..STEPS {
+        for step in 0..count {
             let through = self.through(&direction);
             let image = self.weighted_sums(&through);
             let curvature = dot(&direction, &image);
@@ -213,7 +216,7 @@ impl<T: Real> Fit<'_, T> {
             shift.par_iter_mut().zip(&through).for_each(|(shift, through)| {
                 *shift = T::from_f64(shift.to_f64() + length * through.to_f64());
             });
-            if step + 1 == STEPS {
+            if step + 1 == count {
                 break;
             }
             rest.iter_mut().zip(&image).for_each(|(rest, image)| *rest -= length * image);
