@@ -17,11 +17,14 @@ use crate::kernel::linalg::Real;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
-use refit::ByGroup;
+use std::ops::Range;
 use systems::Systems;
 
 /// Rows and columns of a block.
 const BLOCK: usize = 64;
+
+/// Columns that take in each other's moves block by block; all others take in the moves of so many by one product.
+const PANEL: usize = 256;
 
 /// What the codes stand for, and how long to descend.
 #[derive(Clone, Copy, Debug)]
@@ -120,14 +123,15 @@ fn joined(parts: Vec<Descended>) -> Descended {
     whole
 }
 
-/// What all rows share: the input moment with columns by falling diagonal.
+/// What all rows share.
 struct Inputs<T> {
-    /// The natural place of each column, and the group that it belongs to.
+    group_size: usize,
+    /// Columns by falling diagonal of A: the order in which they are visited.
     order: Vec<usize>,
-    group: Vec<usize>,
-    /// (columns, columns).
+    /// A with the noise in it, (columns, columns).
     a: Vec<T>,
-    by_group: ByGroup<T>,
+    /// A between the columns of each panel of that order.
+    near: Vec<Vec<T>>,
 }
 
 impl<T: Real> Inputs<T> {
@@ -136,19 +140,30 @@ impl<T: Real> Inputs<T> {
         let mut order: Vec<usize> = (0..columns).collect();
         let diagonal = |column: usize| moment[column * columns + column];
         order.sort_by(|&x, &y| diagonal(y).total_cmp(&diagonal(x)));
-        let mut a = vec![T::default(); columns * columns];
-        a.par_chunks_mut(columns.max(1)).zip(&order).enumerate().for_each(|(place, (row, &i))| {
-            let source = &moment[i * columns..(i + 1) * columns];
-            row.iter_mut().zip(&order).for_each(|(value, &j)| *value = T::from_f64(source[j]));
-            row[place] = T::from_f64(source[i] + metric.noise);
-        });
-        let group: Vec<usize> = order.iter().map(|&place| place / spec.group_size).collect();
-        let by_group = ByGroup::new(&a, &group, spec.refit);
-        Inputs { order, group, a, by_group }
+        let mut a: Vec<T> = moment.iter().map(|&value| T::from_f64(value)).collect();
+        for column in 0..columns {
+            a[column * (columns + 1)] = T::from_f64(diagonal(column) + metric.noise);
+        }
+        let near = order.chunks(PANEL).map(|own| gathered(&a, columns, own, own)).collect();
+        Inputs { group_size: spec.group_size, order, a, near }
+    }
+
+    fn columns(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The columns of a group.
+    fn range(&self, group: usize) -> Range<usize> {
+        group * self.group_size..((group + 1) * self.group_size).min(self.columns())
     }
 }
 
-/// The state of a descent over some rows. Columns stand in the order of the inputs.
+/// Some rows and columns of a matrix with `n` columns.
+fn gathered<T: Copy>(matrix: &[T], n: usize, rows: &[usize], columns: &[usize]) -> Vec<T> {
+    rows.iter().flat_map(|&row| columns.iter().map(move |&column| matrix[row * n + column])).collect()
+}
+
+/// The state of a descent over some rows.
 struct Descent<'a, T> {
     size: Size,
     /// Of the whole weight: the number of the first row here.
@@ -171,18 +186,14 @@ impl<'a, T: Real> Descent<'a, T> {
     fn new(
         codes: &[u8],
         scales: &[f32],
-        block: std::ops::Range<usize>,
+        block: Range<usize>,
         inputs: &'a Inputs<T>,
         metric: &Metric<T>,
         spec: &'a DescentSpec,
     ) -> Self {
-        let (rows, columns) = (block.len(), inputs.order.len());
-        let order = &inputs.order;
-        let target: Vec<T> = metric.target[block.start * columns..block.end * columns]
-            .chunks_exact(columns)
-            .flat_map(|row| order.iter().map(|&c| T::from_f64(row[c])))
-            .collect();
-        let codes = codes.chunks_exact(columns).flat_map(|row| order.iter().map(|&c| row[c])).collect();
+        let (rows, columns) = (block.len(), inputs.columns());
+        let target = &metric.target[block.start * columns..block.end * columns];
+        let target: Vec<T> = target.iter().map(|&value| T::from_f64(value)).collect();
         let mut descent = Descent {
             size: Size { rows, columns },
             first: block.start,
@@ -190,13 +201,13 @@ impl<'a, T: Real> Descent<'a, T> {
             spec,
             inputs,
             b: metric.outputs.map(|outputs| with_ridge(outputs, rows, spec.ridge)),
-            codes,
+            codes: codes.to_vec(),
             scales: scales.to_vec(),
             error: target.clone(),
             target,
             systems: (0..rows.div_ceil(BLOCK)).map(|_| None).collect(),
         };
-        let values = descent.values(0..rows);
+        let values = descent.values();
         product(
             MatMut::from_row_major_slice_mut(&mut descent.error, rows, columns),
             Accum::Add,
@@ -223,11 +234,7 @@ impl<'a, T: Real> Descent<'a, T> {
         if !self.error.iter().map(|error| error.to_f64()).sum::<f64>().is_finite() {
             return Err(Fault::numeric("the moments of this site hold values that are not finite"));
         }
-        Ok(Descended { codes: self.natural_codes(), scales: self.scales, changes, before, after })
-    }
-
-    fn group_of(&self, column: usize) -> usize {
-        self.inputs.group[column]
+        Ok(Descended { codes: self.codes, scales: self.scales, changes, before, after })
     }
 
     fn zero(&self, row: usize, group: usize) -> f64 {
@@ -239,17 +246,18 @@ impl<'a, T: Real> Descent<'a, T> {
         f64::from(self.scales[row * self.groups + group])
     }
 
-    /// Dequantized weights of some rows, in the order of columns here.
-    fn values(&self, rows: std::ops::Range<usize>) -> Vec<T> {
-        let columns = self.size.columns;
-        rows.flat_map(|row| {
-            (0..columns).map(move |column| {
-                let group = self.group_of(column);
-                let code = f64::from(self.codes[row * columns + column]);
-                T::from_f64((code - self.zero(row, group)) * self.scale(row, group))
+    /// Dequantized weights.
+    fn values(&self) -> Vec<T> {
+        let Size { rows, columns } = self.size;
+        (0..rows)
+            .flat_map(|row| {
+                (0..columns).map(move |column| {
+                    let group = column / self.spec.group_size;
+                    let code = f64::from(self.codes[row * columns + column]);
+                    T::from_f64((code - self.zero(row, group)) * self.scale(row, group))
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// tr(B Q A Qᵀ) - 2 tr(B Q Tᵀ) = -Σ (B (E + T)) ∘ Q.
@@ -269,19 +277,8 @@ impl<'a, T: Real> Descent<'a, T> {
             weighted
         });
         let left = weighted.as_ref().unwrap_or(&sum);
-        let values = self.values(0..rows);
+        let values = self.values();
         -left.iter().zip(&values).map(|(x, q)| x.to_f64() * q.to_f64()).sum::<f64>()
-    }
-
-    fn natural_codes(&self) -> Vec<u8> {
-        let n = self.size.columns;
-        let mut natural = vec![0; self.codes.len()];
-        for (row, codes) in natural.chunks_exact_mut(n).zip(self.codes.chunks_exact(n)) {
-            for (&place, &code) in self.inputs.order.iter().zip(codes) {
-                row[place] = code;
-            }
-        }
-        natural
     }
 }
 

@@ -1,6 +1,6 @@
 //! One pass of coordinate descent: every weight once, in blocks whose moves reach the other blocks as matrix products.
 
-use super::{BLOCK, Descent};
+use super::{BLOCK, Descent, PANEL, gathered};
 use crate::kernel::control::Control;
 use crate::kernel::fault::Fault;
 use crate::kernel::linalg::Real;
@@ -11,40 +11,48 @@ use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Columns that take in each other's moves block by block; all others take in the moves of so many by one product.
-const PANEL: usize = 256;
-
 /// Where fewer than one in so many weights of a panel move, their moves are taken off one by one.
 const FEW: usize = 12;
 
 /// Columns of E that few moves are taken off at a time, so that their part of A stays near.
 const WINDOW: usize = 512;
 
-/// E -= moves · A, E (rows, n), with most of the moves (rows, width) zero; A (width, n).
-fn take_few<T: Real>(error: &mut [T], moves: &[T], a: &[T], n: usize) {
-    let width = a.len() / n;
+/// E -= moves · A, E (rows, n), with most of the moves (rows, columns given) zero; A (n, n).
+fn take_few<T: Real>(error: &mut [T], moves: &[T], columns: &[usize], a: &[T], n: usize) {
     for begin in (0..n).step_by(WINDOW) {
         let window = begin..(begin + WINDOW).min(n);
-        let rows = error.par_chunks_mut(n).zip(moves.par_chunks(width));
+        let rows = error.par_chunks_mut(n).zip(moves.par_chunks(columns.len()));
         rows.for_each(|(error, moves)| {
-            for (&step, a) in moves.iter().zip(a.chunks_exact(n)) {
+            for (&step, &column) in moves.iter().zip(columns) {
                 if step != T::default() {
-                    T::add_scaled(&mut error[window.clone()], &a[window.clone()], T::from_f64(-step.to_f64()));
+                    let a = &a[column * n..][window.clone()];
+                    T::add_scaled(&mut error[window.clone()], a, T::from_f64(-step.to_f64()));
                 }
             }
         });
     }
 }
 
-/// A block of rows when a pass comes to it, where rows see each other: B E and E, (rows of the block, columns).
+/// B E and E of a block of rows, (rows of the block, some columns), when a pass came to it: where rows see each other.
 struct Before<T> {
     slope: Vec<T>,
     error: Vec<T>,
 }
 
-/// Some columns of a matrix with `n` of them.
-fn part_of<T: Real>(values: &[T], n: usize, columns: Range<usize>) -> MatRef<'_, T> {
-    MatRef::from_row_major_slice(values, values.len() / n, n).subcols(columns.start, columns.len())
+impl<T: Real> Before<T> {
+    /// Some of its `n` columns.
+    fn at(&self, n: usize, columns: &[usize]) -> Self {
+        let rows: Vec<usize> = (0..self.slope.len() / n).collect();
+        Before { slope: gathered(&self.slope, n, &rows, columns), error: gathered(&self.error, n, &rows, columns) }
+    }
+}
+
+/// The columns that are visited together.
+#[derive(Clone, Copy)]
+struct Panel<'a, T> {
+    columns: &'a [usize],
+    /// A between them.
+    near: &'a [T],
 }
 
 impl<T: Real> Descent<'_, T> {
@@ -55,12 +63,12 @@ impl<T: Real> Descent<'_, T> {
         for first in (0..rows).step_by(BLOCK) {
             let block = first..(first + BLOCK).min(rows);
             let before = self.before(block.clone());
-            for begin in (0..columns).step_by(PANEL) {
-                let panel = begin..(begin + PANEL).min(columns);
-                changes += self.visit_panel(block.clone(), panel, before.as_ref());
+            let inputs = self.inputs;
+            for (columns, near) in inputs.order.chunks(PANEL).zip(&inputs.near) {
+                changes += self.visit_panel(block.clone(), Panel { columns, near }, before.as_ref());
             }
             if self.spec.refit {
-                let slope = self.slope(block.clone(), 0..columns, self.errors(block.clone()), before.as_ref());
+                let slope = self.slope(block.clone(), self.errors(block.clone()), before);
                 self.refit(block.clone(), &slope, thorough);
             }
             control.advance((block.len() * columns) as u64)?;
@@ -88,29 +96,16 @@ impl<T: Real> Descent<'_, T> {
         Some(Before { slope, error: self.error[block.start * columns..block.end * columns].to_vec() })
     }
 
-    /// F = B E of a block of rows as it stands, half the negative gradient, in some columns: what it was before, and
+    /// F = B E of a block of rows as it stands, half the negative gradient, in some columns: what it was `before`, and
     /// what the block's own rows have moved since. `errors`: E now, (rows of the block, these columns).
-    fn slope(
-        &self,
-        block: Range<usize>,
-        columns: Range<usize>,
-        errors: MatRef<T>,
-        before: Option<&Before<T>>,
-    ) -> Vec<T> {
-        let (height, width, n) = (block.len(), columns.len(), self.size.columns);
-        let mut slope = vec![T::default(); height * width];
-        let (Some(b), Some(before)) = (&self.b, before) else {
+    fn slope(&self, block: Range<usize>, errors: MatRef<T>, before: Option<Before<T>>) -> Vec<T> {
+        let (height, width) = (errors.nrows(), errors.ncols());
+        let (Some(b), Some(Before { mut slope, error: mut moved })) = (&self.b, before) else {
+            let mut slope = vec![T::default(); height * width];
             MatMut::from_row_major_slice_mut(&mut slope, height, width).copy_from(errors);
             return slope;
         };
-        MatMut::from_row_major_slice_mut(&mut slope, height, width).copy_from(part_of(
-            &before.slope,
-            n,
-            columns.clone(),
-        ));
-        let mut moved = vec![T::default(); height * width];
         let mut difference = MatMut::from_row_major_slice_mut(&mut moved, height, width);
-        difference.copy_from(part_of(&before.error, n, columns));
         difference -= errors;
         let rows = self.size.rows;
         product(
@@ -131,22 +126,20 @@ impl<T: Real> Descent<'_, T> {
     }
 
     /// Visits the columns of a panel block by block, then takes all their moves off E; how many codes changed.
-    fn visit_panel(&mut self, block: Range<usize>, panel: Range<usize>, before: Option<&Before<T>>) -> u64 {
+    fn visit_panel(&mut self, block: Range<usize>, panel: Panel<T>, before: Option<&Before<T>>) -> u64 {
         let n = self.size.columns;
-        let (height, width) = (block.len(), panel.len());
+        let (height, width) = (block.len(), panel.columns.len());
         let mut changes = 0;
         let mut moves = vec![T::default(); height * width];
-        let mut errors = vec![T::default(); height * width];
-        for (errors, row) in errors.chunks_exact_mut(width).zip(block.clone()) {
-            errors.copy_from_slice(&self.error[row * n + panel.start..row * n + panel.end]);
-        }
-        let a = MatRef::from_row_major_slice(&self.inputs.a, n, n).subrows(panel.start, width);
+        let rows: Vec<usize> = block.clone().collect();
+        let mut errors = gathered(&self.error, n, &rows, panel.columns);
+        let near = MatRef::from_row_major_slice(panel.near, width, width);
         for begin in (0..width).step_by(BLOCK) {
             let end = (begin + BLOCK).min(width);
-            let columns = panel.start + begin..panel.start + end;
             let here = MatRef::from_row_major_slice(&errors, height, width).subcols(begin, end - begin);
-            let slope = self.slope(block.clone(), columns.clone(), here, before);
-            let (found, changed) = self.visit(block.clone(), columns, &slope);
+            let columns = &panel.columns[begin..end];
+            let slope = self.slope(block.clone(), here, before.map(|before| before.at(n, columns)));
+            let (found, changed) = self.visit(block.clone(), panel, begin..end, &slope);
             if changed == 0 {
                 continue;
             }
@@ -158,31 +151,32 @@ impl<T: Real> Descent<'_, T> {
                 MatMut::from_row_major_slice_mut(&mut errors, height, width).subcols_mut(end, width - end),
                 Accum::Add,
                 MatRef::from_row_major_slice(&found, height, end - begin),
-                a.submatrix(begin, panel.start + end, end - begin, width - end),
+                near.submatrix(begin, end, end - begin, width - end),
                 T::from_f64(-1.0),
             );
         }
         let error = &mut self.error[block.start * n..block.end * n];
         if changes as usize * FEW < height * width {
-            let a = &self.inputs.a[panel.start * n..panel.end * n];
-            take_few(error, &moves, a, n);
+            take_few(error, &moves, panel.columns, &self.inputs.a, n);
         } else {
+            let a: Vec<T> =
+                panel.columns.iter().flat_map(|&column| self.inputs.a[column * n..][..n].iter().copied()).collect();
             product(
                 MatMut::from_row_major_slice_mut(error, height, n),
                 Accum::Add,
                 MatRef::from_row_major_slice(&moves, height, width),
-                a,
+                MatRef::from_row_major_slice(&a, width, n),
                 T::from_f64(-1.0),
             );
         }
         changes
     }
 
-    /// Moves every weight of a block to the code where its parabola is least, given all moves before it; `slope` is F
-    /// of these rows and columns. The moves (rows of the block, columns of the block) and how many there are.
-    fn visit(&mut self, block: Range<usize>, columns: Range<usize>, slope: &[T]) -> (Vec<T>, u64) {
+    /// Moves every weight of some columns of a panel to the code where its parabola is least, given all moves before
+    /// it; `slope` is F of these rows and columns. The moves (rows of the block, these columns) and how many there are.
+    fn visit(&mut self, block: Range<usize>, panel: Panel<T>, places: Range<usize>, slope: &[T]) -> (Vec<T>, u64) {
         let n = self.size.columns;
-        let width = columns.len();
+        let width = places.len();
         let mut moves = vec![T::default(); block.len() * width];
         // What the moves of each row so far take off its own E, inside these columns.
         let mut taken: Vec<f64> = vec![0.0; block.len() * width];
@@ -200,12 +194,14 @@ impl<T: Real> Descent<'_, T> {
                 }
             }
             let mine = &mut taken[local * width..][..width];
-            for (offset, column) in columns.clone().enumerate() {
-                let curvature = own * self.inputs.a[column * n + column].to_f64();
+            for (offset, place) in places.clone().enumerate() {
+                let column = panel.columns[place];
+                let near = &panel.near[place * panel.columns.len()..][places.clone()];
+                let curvature = own * near[offset].to_f64();
                 if curvature <= 0.0 {
                     continue;
                 }
-                let scale = f64::from(self.scales[row * self.groups + self.inputs.group[column]]);
+                let scale = self.scale(row, column / self.spec.group_size);
                 let best = (here[offset] - own * mine[offset]) / curvature;
                 let code = self.codes[row * n + column];
                 let wanted = (f64::from(code) + best / scale).round_ties_even();
@@ -217,7 +213,7 @@ impl<T: Real> Descent<'_, T> {
                 self.codes[row * n + column] = found;
                 moves[local * width + offset] = T::from_f64(step);
                 changed += 1;
-                T::accumulate(mine, &self.inputs.a[column * n + columns.start..][..width], step);
+                T::accumulate(mine, near, step);
             }
         }
         (moves, changed)

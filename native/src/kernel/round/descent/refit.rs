@@ -2,7 +2,7 @@
 //! at once by conjugate gradients, whose preconditioner solves each row as if it were alone.
 
 use super::systems::Systems;
-use super::{BLOCK, Descent};
+use super::{BLOCK, Descent, Inputs};
 use crate::kernel::linalg::Real;
 use crate::kernel::linalg::product::product;
 use faer::{Accum, MatMut, MatRef};
@@ -18,53 +18,18 @@ const BETWEEN: usize = 1;
 /// Systems of a whole weight are kept from one pass to the next up to so many bytes: codes change little after the first.
 const KEPT_BYTES: usize = 1 << 26;
 
-/// Columns by group: what one group needs lies in one piece.
-pub(super) struct ByGroup<T> {
-    /// Place here → column of the descent.
-    columns: Vec<usize>,
-    /// Where each group begins, and the number of columns.
-    begins: Vec<usize>,
-    /// A with rows and columns in this order.
-    pub(super) a: Vec<T>,
-}
-
-impl<T: Real> ByGroup<T> {
-    /// From A (columns, columns) and the group of each of its columns; empty where no scale will be fitted.
-    pub(super) fn new(a: &[T], group: &[usize], refit: bool) -> Self {
-        if !refit {
-            return ByGroup { columns: vec![], begins: vec![], a: vec![] };
-        }
-        let n = group.len();
-        let mut columns: Vec<usize> = (0..n).collect();
-        columns.sort_by_key(|&column| group[column]);
-        let mut begins: Vec<usize> =
-            (0..n).filter(|&at| at == 0 || group[columns[at]] != group[columns[at - 1]]).collect();
-        begins.push(n);
-        let mut ordered = vec![T::default(); n * n];
-        ordered.par_chunks_mut(n).zip(&columns).for_each(|(row, &i)| {
-            let source = &a[i * n..(i + 1) * n];
-            row.iter_mut().zip(&columns).for_each(|(value, &j)| *value = source[j]);
-        });
-        ByGroup { columns, begins, a: ordered }
-    }
-
-    pub(super) fn range(&self, group: usize) -> Range<usize> {
-        self.begins[group]..self.begins[group + 1]
-    }
-}
-
 /// The rows that are fitted together.
 pub(super) struct Fit<'a, T> {
-    pub(super) by_group: &'a ByGroup<T>,
+    pub(super) inputs: &'a Inputs<T>,
     pub(super) groups: usize,
     pub(super) height: usize,
-    /// Codes less zero points, (rows, columns by group).
+    /// Codes less zero points, (rows, columns).
     pub(super) units: Vec<T>,
     /// B of these rows, (rows, rows); none for the identity.
     b: Option<Vec<T>>,
 }
 
-/// Steps of the scales (rows, groups), and S A with S the weights that they add, (rows, columns by group).
+/// Steps of the scales (rows, groups), and S A with S the weights that they add, (rows, columns).
 struct Steps<T> {
     steps: Vec<f64>,
     shift: Vec<T>,
@@ -80,7 +45,7 @@ impl<'a, T: Real> Descent<'a, T> {
         let systems = self.systems[number]
             .take()
             .unwrap_or_else(|| Systems::new(&fit, block.clone().map(|row| self.weight_of(row, row)).collect()));
-        let found = fit.solve(&systems, &fit.gathered(slope), if thorough { THOROUGH } else { BETWEEN });
+        let found = fit.solve(&systems, slope, if thorough { THOROUGH } else { BETWEEN });
         let scales = &self.scales[block.start * self.groups..block.end * self.groups];
         let stored: Vec<f32> = found
             .steps
@@ -100,8 +65,8 @@ impl<'a, T: Real> Descent<'a, T> {
             if steps.iter().zip(&found.steps).zip(scales).all(as_found) { found.shift } else { fit.through(&steps) };
         let error = self.error[block.start * n..block.end * n].par_chunks_mut(n);
         error.zip(shift.par_chunks(n)).for_each(|(error, shift)| {
-            for (&column, shift) in fit.by_group.columns.iter().zip(shift) {
-                error[column] = T::from_f64(error[column].to_f64() - shift.to_f64());
+            for (error, shift) in error.iter_mut().zip(shift) {
+                *error = T::from_f64(error.to_f64() - shift.to_f64());
             }
         });
         self.scales[block.start * self.groups..block.end * self.groups].copy_from_slice(&stored);
@@ -112,14 +77,13 @@ impl<'a, T: Real> Descent<'a, T> {
 
     fn fit_of(&self, block: Range<usize>) -> Fit<'a, T> {
         let (n, groups, height) = (self.size.columns, self.groups, block.len());
-        let by_group = &self.inputs.by_group;
+        let inputs = self.inputs;
         let mut units = vec![T::default(); height * n];
         units.par_chunks_mut(n).zip(block.clone().into_par_iter()).for_each(|(units, row)| {
             for group in 0..groups {
                 let zero = self.zero(row, group);
-                for at in by_group.range(group) {
-                    let code = self.codes[row * n + by_group.columns[at]];
-                    units[at] = T::from_f64(f64::from(code) - zero);
+                for column in inputs.range(group) {
+                    units[column] = T::from_f64(f64::from(self.codes[row * n + column]) - zero);
                 }
             }
         });
@@ -127,19 +91,13 @@ impl<'a, T: Real> Descent<'a, T> {
         let b = self.b.as_ref().map(|b| {
             block.clone().flat_map(|row| b[row * rows + block.start..row * rows + block.end].iter().copied()).collect()
         });
-        Fit { by_group, groups, height, units, b }
+        Fit { inputs, groups, height, units, b }
     }
 }
 
 impl<T: Real> Fit<'_, T> {
     pub(super) fn columns(&self) -> usize {
-        self.by_group.columns.len()
-    }
-
-    /// Rows (height, columns of the descent) with their columns by group.
-    fn gathered(&self, rows: &[T]) -> Vec<T> {
-        let columns = &self.by_group.columns;
-        rows.chunks_exact(columns.len()).flat_map(|row| columns.iter().map(|&column| row[column])).collect()
+        self.inputs.columns()
     }
 
     /// Σ over the columns of each group of units times values: (rows, groups) of (rows, columns).
@@ -149,7 +107,7 @@ impl<T: Real> Fit<'_, T> {
         let rows = values.par_chunks(n).zip(self.units.par_chunks(n));
         sums.par_chunks_mut(self.groups).zip(rows).for_each(|(sums, (values, units))| {
             for (group, sum) in sums.iter_mut().enumerate() {
-                let range = self.by_group.range(group);
+                let range = self.inputs.range(group);
                 *sum = T::dot(&values[range.clone()], &units[range]);
             }
         });
@@ -163,7 +121,7 @@ impl<T: Real> Fit<'_, T> {
         let rows = moves.par_chunks_mut(n).zip(self.units.par_chunks(n)).zip(steps.par_chunks(self.groups));
         rows.for_each(|((moves, units), steps)| {
             for (group, &step) in steps.iter().enumerate() {
-                let range = self.by_group.range(group);
+                let range = self.inputs.range(group);
                 for (value, unit) in moves[range.clone()].iter_mut().zip(&units[range]) {
                     *value = T::from_f64(unit.to_f64() * step);
                 }
@@ -174,7 +132,7 @@ impl<T: Real> Fit<'_, T> {
             MatMut::from_row_major_slice_mut(&mut target, height, n),
             Accum::Replace,
             MatRef::from_row_major_slice(&moves, height, n),
-            MatRef::from_row_major_slice(&self.by_group.a, n, n),
+            MatRef::from_row_major_slice(&self.inputs.a, n, n),
             T::from_f64(1.0),
         );
         target

@@ -51,9 +51,9 @@ fn lower_systems<T: Real>(fit: &Fit<T>) -> Vec<f64> {
     let mut systems = vec![0.0; height * groups * groups];
     let mut through = vec![T::default(); height * n];
     let units = MatRef::from_row_major_slice(&fit.units, height, n);
-    let a = MatRef::from_row_major_slice(&fit.by_group.a, n, n);
+    let a = MatRef::from_row_major_slice(&fit.inputs.a, n, n);
     for group in 0..groups {
-        let range = fit.by_group.range(group);
+        let range = fit.inputs.range(group);
         let rest = n - range.start;
         let through = &mut through[..height * rest];
         product(
@@ -66,7 +66,7 @@ fn lower_systems<T: Real>(fit: &Fit<T>) -> Vec<f64> {
         let rows = through.par_chunks(rest).zip(fit.units.par_chunks(n));
         systems.par_chunks_mut(groups * groups).zip(rows).for_each(|(system, (through, units))| {
             for other in group..groups {
-                let own = fit.by_group.range(other);
+                let own = fit.inputs.range(other);
                 let through = &through[own.start - range.start..own.end - range.start];
                 system[other * groups + group] = T::dot(through, &units[own]);
             }
