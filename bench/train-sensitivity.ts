@@ -32,7 +32,7 @@ const { values: given } = parseArgs({
     measure: { type: 'boolean', default: false },
     model: { type: 'string', default: '' },
     samples: { type: 'string', default: '16' },
-    ridge: { type: 'string', default: '100' },
+    ridge: { type: 'string', default: '300' },
   },
 });
 
@@ -118,7 +118,10 @@ const targetsOf = (model: Measured): number[] => {
   return logs.map((value) => (value - mean) / spread);
 };
 
-/** Ridge regression; every model counts alike. */
+/**
+ * Ridge regression; every model counts alike. With few models the direction wants a heavy ridge, which makes its scores
+ * too small: their length is fitted afterwards.
+ */
 const regress = async (models: readonly Measured[]): Promise<number[]> => {
   const n = featureNames.length;
   const gram = new Float64Array(n * n);
@@ -132,8 +135,13 @@ const regress = async (models: readonly Measured[]): Promise<number[]> => {
       }
     });
   }
-  for (let i = 0; i < n; i++) gram[i * n + i]! += Number(given.ridge) * 0.1;
-  return [...(await solveSymmetricPositive(gram, n, right, 1))];
+  const ridged = gram.slice();
+  for (let i = 0; i < n; i++) ridged[i * n + i]! += Number(given.ridge) * 0.1;
+  const direction = [...(await solveSymmetricPositive(ridged, n, right, 1))];
+  const through = direction.map((_, i) => direction.reduce((sum, value, j) => sum + value * gram[i * n + j]!, 0));
+  const sum = (values: ArrayLike<number>): number =>
+    direction.reduce((total, value, i) => total + value * values[i]!, 0);
+  return direction.map((value) => (value * sum(right)) / sum(through));
 };
 
 const scoresOf = (coefficients: readonly number[], { features }: Measured): number[] =>

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { featureNames, weightFeatures } from '../../src/analysis/learned-sensitivity/features.ts';
 import { learnedSensitivities } from '../../src/analysis/learned-sensitivity/predict.ts';
+import { inSeries } from '../../src/analysis/learned-sensitivity/series.ts';
 import { readSiteMatrix, writeSiteMatrix } from '../../src/analysis/site-weights.ts';
 import { findSites } from '../../src/analysis/sites.ts';
 import { cloneProgram } from '../../src/ir/clone.ts';
+import { parseProgram } from '../../src/ir/text/parse.ts';
 import { tinyLlama } from '../stages/distill/workbench.ts';
 
 const blockSites = async () => {
@@ -45,4 +47,32 @@ test('some weights are predicted to matter more than others, around one', async 
   const logs = values.map(Math.log);
   expect(logs.reduce((sum, value) => sum + value, 0) / logs.length).toBeCloseTo(0, 6);
   expect(Math.max(...values) / Math.min(...values)).toBeGreaterThan(2);
+});
+
+test('a weight is in series where nothing passes it by but sizes and weights', () => {
+  const { graph, ...rest } = parseProgram(`program opset=21
+graph g(x: float32[N, 8]) -> (y) {
+  overridden: float32[8, 8] = random(seed=9)
+  w: float32[8, 8] = random(seed=1)
+  v: float32[8, 8] = random(seed=2)
+  u: float32[8, 8] = random(seed=3)
+  a = MatMul(x, w) { name: "first" }
+  b = MatMul(a, v) { name: "branch" }
+  c = Add(a, b)
+  size = Shape(x)
+  d = Reshape(c, size)
+  e = MatMul(d, overridden) { name: "given" }
+  y = MatMul(e, u) { name: "last" }
+}
+`);
+  const sites = findSites({ graph, ...rest });
+  // Old files list weights among the inputs.
+  graph.inputs.push(sites.find(({ name }) => name === 'given')!.node.inputs[1]!);
+  const found = inSeries(graph, sites);
+  expect(Object.fromEntries(sites.map(({ name }, index) => [name, found[index]]))).toEqual({
+    first: true,
+    branch: false,
+    given: true,
+    last: true,
+  });
 });

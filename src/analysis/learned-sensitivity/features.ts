@@ -4,60 +4,47 @@ import type { Program } from '../../ir/graph.ts';
 import { svd } from '../../kernels/index.ts';
 import { readSiteMatrix } from '../site-weights.ts';
 import { findSites, type Site } from '../sites.ts';
+import { inSeries } from './series.ts';
 
 /** What is looked at of a weight: its size, spectrum, spread and place; none of it needs data. */
 export const featureNames = [
-  'mean square',
-  'stable rank',
+  'sum of squares',
   'effective rank',
   'energy of the lower half',
-  'kurtosis',
-  'largest over root mean square',
   'range of rows',
-  'rows',
   'columns',
-  'depth',
-  'depth squared',
-  'first',
-  'last',
   'place in its block',
+  'in series',
 ] as const;
 
 const logOf = (value: number): number => Math.log(Math.max(value, 1e-12));
 
-/** Logarithms of how a spectrum is spread: stable rank, effective rank by entropy, share of the lower half. */
-const spectrumFeatures = (s: Float64Array): [number, number, number] => {
+/** Logarithms of how a spectrum is spread: effective rank by entropy, share of the lower half. */
+const spectrumFeatures = (s: Float64Array): [number, number] => {
   const energies = s.map((value) => value ** 2);
   const total = energies.reduce((sum, value) => sum + value, 0);
-  if (!(total > 0)) return [0, 0, 0];
+  if (!(total > 0)) return [0, 0];
   const entropy = energies.reduce((sum, value) => {
     const share = value / total;
     return share > 0 ? sum - share * Math.log(share) : sum;
   }, 0);
   const lower = energies.subarray(Math.ceil(s.length / 2)).reduce((sum, value) => sum + value, 0);
-  return [logOf(total / energies[0]! / s.length), entropy - Math.log(s.length), logOf(lower / total)];
+  return [entropy - Math.log(s.length), logOf(lower / total)];
 };
 
-/** Logarithms of how elements are spread: kurtosis, the largest, the mean squared range of rows. */
-const spreadFeatures = (w: Float32Array, { rows, columns }: Site, meanSquare: number): [number, number, number] => {
-  let [fourth, largest, ranges] = [0, 0, 0];
+/** Logarithm of the mean squared range of rows over the mean square of elements. */
+const rangeFeature = (w: Float32Array, { rows, columns }: Site, meanSquare: number): number => {
+  if (!(meanSquare > 0)) return 0;
+  let ranges = 0;
   for (let row = 0; row < rows; row++) {
     let [low, high] = [0, 0];
     for (let at = row * columns; at < (row + 1) * columns; at++) {
-      const value = w[at]!;
-      fourth += value ** 4;
-      largest = Math.max(largest, Math.abs(value));
-      low = Math.min(low, value);
-      high = Math.max(high, value);
+      low = Math.min(low, w[at]!);
+      high = Math.max(high, w[at]!);
     }
     ranges += (high - low) ** 2;
   }
-  if (!(meanSquare > 0)) return [0, 0, 0];
-  return [
-    logOf(fourth / w.length / meanSquare ** 2),
-    logOf(largest / Math.sqrt(meanSquare)),
-    logOf(ranges / rows / meanSquare),
-  ];
+  return logOf(ranges / rows / meanSquare);
 };
 
 /** Where each site stands among those of its block, from 0 to 1. */
@@ -101,26 +88,22 @@ export const weightFeatures = async (
 ): Promise<Float64Array[]> => {
   const folded = foldedWeights(program);
   const places = placesIn(sites);
+  const series = inSeries(program.graph, sites);
   const rows: Float64Array[] = [];
   for (const [index, site] of sites.entries()) {
     signal?.throwIfAborted();
     const own = readSiteMatrix(site);
     const known = folded.get(site.name);
     const w = known?.length === own.length ? known : own;
-    const meanSquare = w.reduce((sum, value) => sum + value ** 2, 0) / w.length;
+    const squares = w.reduce((sum, value) => sum + value ** 2, 0);
     const { s } = await svd(Float64Array.from(w), site.rows, site.columns, { signal });
-    const depth = sites.length > 1 ? index / (sites.length - 1) : 0.5;
     const features = [
-      logOf(meanSquare),
+      logOf(squares),
       ...spectrumFeatures(s),
-      ...spreadFeatures(w, site, meanSquare),
-      Math.log(site.rows),
+      rangeFeature(w, site, squares / w.length),
       Math.log(site.columns),
-      depth,
-      depth ** 2,
-      index === 0 ? 1 : 0,
-      index === sites.length - 1 ? 1 : 0,
       places.get(site)!,
+      series[index] ? 1 : 0,
     ];
     rows.push(Float64Array.from(features));
   }
