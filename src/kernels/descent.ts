@@ -19,8 +19,11 @@ export interface DescentInput extends JobOptions {
   readonly target: Float64Array;
   /** A = E[x xᵀ] (columns, columns). */
   readonly inputs: Float64Array;
-  /** Power of white noise in the inputs, added to the diagonal of A. Default 0. */
-  readonly noise?: number | undefined;
+  /**
+   * White noise in the inputs as they were and as they are: its power is added to the diagonal of A, and as many times W
+   * (rows, columns) to T. Default none.
+   */
+  readonly noise?: { readonly power: number; readonly weight: Float32Array } | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; the identity when absent. */
   readonly outputs?: Floats | undefined;
   /** How often every weight is visited. Default 4. */
@@ -53,7 +56,7 @@ export interface DescentResult {
  * @throws 'numeric' when the moments are not finite.
  */
 export const descend = async (input: DescentInput): Promise<DescentResult> => {
-  const { codes, scales, zeroPoints, rows, columns, groupSize, bits, target, inputs, outputs } = input;
+  const { codes, scales, zeroPoints, rows, columns, groupSize, bits, target, inputs, noise, outputs } = input;
   const { passes = 4, refit = true, ridge = 0.1, scaleType = 'float32' } = input;
   expectInteger('the number of bits', bits, 1, 8);
   expectInteger('the group size', groupSize, 1, 2 ** 32 - 1);
@@ -64,6 +67,7 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
   if (zeroPoints) expectLength('zero points', zeroPoints, rows * groups);
   expectLength('the target', target, rows * columns);
   expectLength('the input moment', inputs, columns * columns);
+  if (noise) expectLength('the weight', noise.weight, rows * columns);
   if (outputs) expectLength('the output moment', outputs, rows * rows);
   if (!(ridge >= 0 && ridge < Number.POSITIVE_INFINITY))
     throw new CompressError({ code: 'usage', message: `a ridge of ${ridge} makes no sense`, hint: 'Use 0.1.' });
@@ -79,6 +83,7 @@ export const descend = async (input: DescentInput): Promise<DescentResult> => {
   };
   const start = { codes, scales, zeroPoints: zeroPoints ?? Uint8Array.of(2 ** (bits - 1)) };
   const weighted = outputs && { outputs: exact ? inDouble(outputs) : inSingle(outputs) };
-  const metric = { target, inputs, noise: input.noise ?? 0, ...weighted };
+  const noisy = noise ? { noise: noise.power, weight: noise.weight } : { noise: 0 };
+  const metric = { target, inputs, ...noisy, ...weighted };
   return runJob(input, (control) => addon().descend(start, { rows, columns, groupSize }, metric, options, control));
 };

@@ -66,7 +66,13 @@ export interface NativeAddon {
   descend(
     start: { codes: Uint8Array; scales: Float32Array; zeroPoints: Uint8Array },
     layout: { rows: number; columns: number; groupSize: number },
-    metric: { target: Float64Array; inputs: Float64Array; noise: number; outputs?: Float32Array | Float64Array },
+    metric: {
+      target: Float64Array;
+      inputs: Float64Array;
+      noise: number;
+      weight?: Float32Array;
+      outputs?: Float32Array | Float64Array;
+    },
     options: {
       bits: number;
       passes: number;

@@ -39,7 +39,7 @@ describe('the native addon', () => {
   it('is refused when it was built from other sources', () => {
     const path = join(folder, 'other.cjs');
     writeFileSync(path, 'module.exports = { interfaceVersion: () => 0 };');
-    expect(failure(() => load(path)).message).toContain('interface 0, expected 4');
+    expect(failure(() => load(path)).message).toContain('interface 0, expected 5');
   });
 
   it('runs in as many threads as it is told', () => {

@@ -23,6 +23,7 @@ pub struct DescentMetric {
     pub target: Float64Array,
     pub inputs: Float64Array,
     pub noise: f64,
+    pub weight: Option<Float32Array>,
     /// In the precision of the products.
     pub outputs: Option<Either<Float32Array, Float64Array>>,
 }
@@ -36,7 +37,8 @@ impl DescentMetric {
         spec: &DescentSpec,
         control: &Control,
     ) -> Result<Descended, Fault> {
-        let metric = Metric { target: &self.target, inputs: &self.inputs, noise: self.noise, outputs };
+        let weight = self.weight.as_deref();
+        let metric = Metric { target: &self.target, inputs: &self.inputs, noise: self.noise, weight, outputs };
         descent::descend(&start.codes, &start.scales, size, &metric, spec, control)
     }
 }

@@ -51,9 +51,12 @@ pub struct DescentSpec<'a> {
 pub struct Metric<'a, T> {
     /// T (rows, columns).
     pub target: &'a [f64],
-    /// A (columns, columns), symmetric, and what is added to its diagonal.
+    /// A (columns, columns), symmetric.
     pub inputs: &'a [f64],
+    /// White noise in the inputs as they were and as they are, and W (rows, columns), which it asks for: A + noise · I and
+    /// T + noise · W take the place of A and T.
     pub noise: f64,
+    pub weight: Option<&'a [f32]>,
     /// B (rows, rows), symmetric; the identity when absent.
     pub outputs: Option<&'a [T]>,
 }
@@ -87,6 +90,9 @@ pub fn descend<T: Real>(
     expect_length("input moment", metric.inputs.len(), columns * columns)?;
     if spec.zero_points.len() != 1 {
         expect_length("zero points", spec.zero_points.len(), rows * groups)?;
+    }
+    if let Some(weight) = metric.weight {
+        expect_length("weight", weight.len(), size.count())?;
     }
     if let Some(outputs) = metric.outputs {
         expect_length("output moment", outputs.len(), rows * rows)?;
@@ -193,7 +199,14 @@ impl<'a, T: Real> Descent<'a, T> {
     ) -> Self {
         let (rows, columns) = (block.len(), inputs.columns());
         let target = &metric.target[block.start * columns..block.end * columns];
-        let target: Vec<T> = target.iter().map(|&value| T::from_f64(value)).collect();
+        let target: Vec<T> = match metric.weight {
+            Some(weight) => {
+                let weight = &weight[block.start * columns..block.end * columns];
+                let noisy = |(&t, &w): (&f64, &f32)| T::from_f64(t + metric.noise * f64::from(w));
+                target.iter().zip(weight).map(noisy).collect()
+            }
+            None => target.iter().map(|&value| T::from_f64(value)).collect(),
+        };
         let mut descent = Descent {
             size: Size { rows, columns },
             first: block.start,

@@ -80,7 +80,8 @@ fn loss(problem: &Problem, codes: &[u8], scales: &[f32], b: &[f64]) -> f64 {
 
 fn run<T: Real>(problem: &Problem, b: Option<&[f64]>, spec: &DescentSpec) -> Descended {
     let b: Option<Vec<T>> = b.map(|b| b.iter().map(|&value| T::from_f64(value)).collect());
-    let metric = Metric { target: &problem.target, inputs: &problem.a, noise: 0.0, outputs: b.as_deref() };
+    let metric =
+        Metric { target: &problem.target, inputs: &problem.a, noise: 0.0, weight: None, outputs: b.as_deref() };
     descend::<T>(&problem.codes, &problem.scales, problem.size, &metric, spec, &Control::default()).unwrap()
 }
 
@@ -121,19 +122,21 @@ fn every_pass_and_every_fit_lowers_the_quadratic() {
 }
 
 #[test]
-fn noise_stands_on_the_diagonal_of_the_inputs() {
+fn noise_stands_on_the_diagonal_of_the_inputs_and_leans_the_target_toward_the_weight() {
     let problem = problem(30, 40, 8);
     let columns = problem.size.columns;
     let noisy: Vec<f64> =
         (0..columns * columns).map(|at| problem.a[at] + if at % (columns + 1) == 0 { 0.7 } else { 0.0 }).collect();
-    let descended = |inputs: &[f64], noise: f64| {
-        let metric = Metric { target: &problem.target, inputs, noise, outputs: Some(&problem.b) };
+    let leaning: Vec<f64> = problem.target.iter().zip(&problem.weight).map(|(t, &w)| t + 0.7 * f64::from(w)).collect();
+    let descended = |target: &[f64], inputs: &[f64], noise: f64| {
+        let metric = Metric { target, inputs, noise, weight: Some(&problem.weight), outputs: Some(&problem.b) };
         let spec = spec(3, true);
         descend::<f64>(&problem.codes, &problem.scales, problem.size, &metric, &spec, &Control::default()).unwrap()
     };
-    let found = descended(&problem.a, 0.7);
-    assert_eq!(found, descended(&noisy, 0.0));
-    assert_ne!(found.codes, descended(&problem.a, 0.0).codes);
+    let found = descended(&problem.target, &problem.a, 0.7);
+    assert_eq!(found, descended(&leaning, &noisy, 0.0));
+    assert_ne!(found.codes, descended(&problem.target, &noisy, 0.0).codes);
+    assert_ne!(found.codes, descended(&problem.target, &problem.a, 0.0).codes);
 }
 
 #[test]

@@ -19,16 +19,15 @@ export const curvature: RoundingMethod = {
     const { weight, rows, columns, groupSize, scheme, scaleType, gram, outputMoment, signal } = problem;
     if (!gram) throw internalError('the descent was called without H');
     const target = problem.target ?? (await momentProduct(weight, gram, problem));
-    const noise = inputNoise(problem, gram);
     const { codes, scales, changes } = await descend({
       ...start,
       rows,
       columns,
       groupSize,
       bits: scheme.bits,
-      target: noise.target(target),
+      target,
       inputs: gram,
-      noise: noise.power,
+      noise: { power: inputNoise(problem, gram).power, weight },
       outputs: outputMoment,
       scaleType,
       measure: false,
