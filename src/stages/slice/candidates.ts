@@ -74,13 +74,18 @@ const listed = (names: readonly string[]): string =>
 const staying = (reasons: ReadonlyMap<string, readonly string[]>): Finding[] =>
   [...reasons].map(([reason, names]) => ({ kind: 'fact', text: `kept whole, since ${reason}: ${listed(names)}` }));
 
+/** The sites that options name. */
+export const chosenSites = ({ targets: wanted, ignore }: Pick<SliceOptions, 'targets' | 'ignore'>) => {
+  const [targets, ignored] = [wanted.map(compileSelector), ignore.map(compileSelector)];
+  const isChosen = (site: Site): boolean =>
+    targets.some((selector) => selector.matches(site)) && !ignored.some((selector) => selector.matches(site));
+  return { targets, ignored, isChosen };
+};
+
 /** Sorts the groups of a program into pools that may lose channels and findings about those that stay. */
 export const findCandidates = (program: Program, found: ChannelGroups, options: SliceOptions): Candidates => {
   const sites = findSites(program);
-  const targets = options.targets.map(compileSelector);
-  const ignored = options.ignore.map(compileSelector);
-  const isChosen = (site: Site): boolean =>
-    targets.some((selector) => selector.matches(site)) && !ignored.some((selector) => selector.matches(site));
+  const { targets, ignored, isChosen } = chosenSites(options);
   const reasons = new Map<string, string[]>();
   const note = (reason: string, name: string): void => {
     reasons.set(reason, [...(reasons.get(reason) ?? []), name]);

@@ -29,6 +29,8 @@ export interface SliceOptions {
   readonly refitRidge: number;
   /** Give the outputs of convolutions the means and variances that they had. */
   readonly recalibrate: boolean;
+  /** Leave of the weights their signs and one magnitude a row. */
+  readonly signs: boolean;
   readonly damp: number;
   readonly steps: number | 'auto';
   /** Options that are tried in turn: the one whose model loses least on the calibration data is taken; none: these alone. */
@@ -142,6 +144,12 @@ const sliceInput = z
       .describe(
         'Afterwards give the outputs of convolutions the means and variances that they had, as re-estimated batch normalisation would (default: where data are looked at and readers do not make up for what goes by least squares).',
       ),
+    signs: z
+      .boolean()
+      .optional()
+      .describe(
+        'Leave of every weight its sign and one magnitude a row, for models that are yet to be trained (default false). Two bits a weight hold that exactly: quantize with `{ bits: 2, symmetric: narrow, group_size: row }`.',
+      ),
     damp: z
       .number()
       .gt(0)
@@ -182,6 +190,7 @@ const normalise = (input: z.output<typeof sliceInput>): SliceOptions => {
     refit: input.refit ?? needsData,
     refitRidge: input.refit_ridge ?? 0.01,
     recalibrate: input.recalibrate ?? (needsData && (input.compensation ?? 'ridge') !== 'ridge'),
+    signs: input.signs ?? false,
     damp: input.damp ?? 0.01,
     steps: input.steps ?? 'auto',
     candidates: input.candidates

@@ -11,7 +11,7 @@ import { refit } from '../refit.ts';
 import type { StageContext, StageResult } from '../stage.ts';
 import { allocateRemovals, type RankedChoice } from './allocate.ts';
 import { compensateByBias } from './bias.ts';
-import { findCandidates } from './candidates.ts';
+import { chosenSites, findCandidates } from './candidates.ts';
 import { ofClasses } from './classes.ts';
 import { sliceConfig } from './config.ts';
 import { KeptRows } from './kept-rows.ts';
@@ -22,6 +22,7 @@ import { rankingOf, type SliceOptions } from './options.ts';
 import { prepareForSlicing } from './prepare.ts';
 import { recalibrate } from './recalibrate.ts';
 import { describeCosts, describeGroups } from './report.ts';
+import { keepSigns } from './signs.ts';
 import { type SliceStatistics, type StatisticsNeed, sliceStatistics } from './statistics.ts';
 import { type TransformMethodName, transformMethods } from './transforms/index.ts';
 
@@ -140,6 +141,7 @@ export const runSlice = async (model: Model, asked: SliceOptions, given: StageCo
     }
     context.emit({ type: 'progress', task: 'removing channels', done: number, total: steps, unit: 'steps' });
   }
+  if (options.signs) findings.push(keepSigns(program, chosenSites(options).isChosen));
   const groups = describeGroups(original, program);
   for (const { site, facts } of groups) context.emit({ type: 'site-finished', stage: 'slice', site, facts });
   findings.unshift(
