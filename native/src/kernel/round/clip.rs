@@ -101,7 +101,7 @@ impl Ends {
             let cut = (size * (1.0 - shrink) - reach).max(0.0);
             f64::from(norm(cut as f32)) * f64::from(counts)
         };
-        let floor = 0.999 * lost(self.ends[0]).max(lost(self.ends[1]));
+        let floor = 0.999 * (lost(self.ends[0]) + lost(self.ends[1]));
         if floor > least {
             return (floor, f64::INFINITY);
         }

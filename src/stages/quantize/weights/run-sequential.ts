@@ -11,15 +11,12 @@ import type { WeightOptions } from '../options.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { observeMoments } from './moments.ts';
 import { type OutputMoments, outputMoments } from './output-moments.ts';
-import { partsWithin, type Step, stepsByLevel } from './parts.ts';
+import { partsWithin, type Step, sideBySide, stepsByLevel } from './parts.ts';
 import { groupPieces, streamedPieces } from './pieces.ts';
 import { needsCurvature, needsOriginal, type WeightUnit } from './plan.ts';
 import { type RoundedUnit, UnitRounder } from './round-unit.ts';
 import type { UnitDone } from './run-direct.ts';
 import { groupSizeFor } from './scheme.ts';
-
-/** Weights that are rounded side by side; the threads of libuv, in which kernels wait for their turn, are as many. */
-const atOnce = 4;
 
 export interface SequentialRun {
   readonly program: Program;
@@ -73,10 +70,8 @@ export const roundSequentially = async (run: SequentialRun): Promise<void> => {
       if (!found) return made;
       return { ...made, facts: { ...made.facts, ...found.facts }, fallbacks: [...made.fallbacks, ...found.fallbacks] };
     };
-    // Weights of a step do not wait for each other: kernels share the threads. A few at a time, for memory's sake.
     const rounded = new Map<WeightUnit, RoundedUnit>();
-    for (let begin = 0; begin < part.length; begin += atOnce) {
-      const some = part.slice(begin, begin + atOnce);
+    for (const some of sideBySide(part)) {
       const results = await Promise.all(some.map(roundUnit));
       for (const [index, unit] of some.entries()) rounded.set(unit, results[index]!);
     }
