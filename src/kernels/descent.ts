@@ -26,7 +26,7 @@ export interface DescentInput extends JobOptions {
   readonly noise?: { readonly power: number; readonly weight: Float32Array } | undefined;
   /** B = E[g gᵀ] (rows, rows) of the gradients at the outputs; the identity when absent. */
   readonly outputs?: Floats | undefined;
-  /** How often every weight is visited. Default 4. */
+  /** How often every weight is visited at most. Default 4; less where hardly a code changes any more. */
   readonly passes?: number | undefined;
   /** Fit the scales to the codes after each pass. Default true. */
   readonly refit?: boolean | undefined;

@@ -26,6 +26,9 @@ const BLOCK: usize = 64;
 /// Columns that take in each other's moves block by block; all others take in the moves of so many by one product.
 const PANEL: usize = 256;
 
+/// A pass with fits that changes fewer than one code in so many is the last.
+const SETTLED: u64 = 200;
+
 /// What the codes stand for, and how long to descend.
 #[derive(Clone, Copy, Debug)]
 pub struct DescentSpec<'a> {
@@ -35,6 +38,7 @@ pub struct DescentSpec<'a> {
     pub greatest: u8,
     /// (rows, groups), or one for all.
     pub zero_points: &'a [u8],
+    /// At most so many.
     pub passes: u32,
     /// Fit the scales of the groups after each pass.
     pub refit: bool,
@@ -239,7 +243,9 @@ impl<'a, T: Real> Descent<'a, T> {
             let thorough = turn == 0 || turn + 1 == self.spec.passes;
             let changed = self.pass(thorough, control)?;
             changes += changed;
-            if changed == 0 && !self.spec.refit {
+            // Fits of the scales always let a few codes move: what they gain no longer shows.
+            let settled = if self.spec.refit { changed * SETTLED < self.size.count() as u64 } else { changed == 0 };
+            if settled {
                 break;
             }
         }
